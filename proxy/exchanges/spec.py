@@ -1,0 +1,160 @@
+"""The seam between the proxy and an exchange: a frozen record of functions.
+
+An exchange is a folder here whose `__init__` makes one `Exchange`. Everything behind the record
+is sans-io: it may read bytes and clocks' readings handed in, never a socket, a clock or a log.
+What an exchange cannot accept it refuses by raising `Refusal`; nothing else may escape, whatever
+bytes come in.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol, final
+
+if TYPE_CHECKING:
+    from proxy.errors import Slug
+    from proxy.model import (
+        Broker,
+        Charge,
+        Claim,
+        Credentials,
+        Endpoint,
+        KeyTriple,
+        OnConflict,
+        Outbound,
+        Pool,
+        Request,
+        Response,
+        Signed,
+        Tagged,
+        Verdict,
+    )
+
+
+class Identify(Protocol):
+    """Read the claim off a request's head; `None` when it carries no credentials at all.
+
+    Raises `Refusal`: `missing_credentials` (some but not all), `stale_timestamp` (not a time),
+    `bad_request` (a header of the claim makes no sense). Whether the time is fresh is asked by
+    the pipeline, with `Exchange.timestamp_window_ms`.
+    """
+
+    def __call__(self, request: Request) -> Claim | None: ...
+
+
+class Verify(Protocol):
+    """Prove a claim with the credentials it names; return the HMAC computed (the replay key).
+
+    Accepts every form that real clients sign: path with or without our prefix, the query as
+    received, percent-decoded or plus-decoded. Signature before passphrase, in constant time.
+    Raises `Refusal`: `bad_signature`, `bad_passphrase`.
+    """
+
+    def __call__(self, request: Request, claim: Claim, credentials: Credentials) -> bytes: ...
+
+
+class Read(Protocol):
+    """Parse what tagging and charging need of the request, once. The result is opaque to all
+    but the exchange's own `tag` and `charges`. Raises `Refusal`: `bad_request`."""
+
+    def __call__(self, endpoint: Endpoint, request: Request) -> Any: ...
+
+
+class SetTag(Protocol):
+    """Set the broker code; every other byte stays. Raises `Refusal`: `tag_conflict`,
+    `bad_request` where it cannot be set for certain."""
+
+    def __call__(
+        self,
+        endpoint: Endpoint,
+        request: Request,
+        content: Any,
+        code: bytes,
+        on_conflict: OnConflict,
+    ) -> Tagged: ...
+
+
+class Charges(Protocol):
+    """Say what the request costs, pool by pool; one `Charge` for each part of each pool.
+    Raises `Refusal`: `bad_request`."""
+
+    def __call__(self, endpoint: Endpoint, request: Request, content: Any) -> list[Charge]: ...
+
+
+class Sign(Protocol):
+    """Sign for the exchange at the instant `wall_ms` (Unix); nothing is edited afterwards."""
+
+    def __call__(
+        self, outbound: Outbound, credentials: Credentials, broker: Broker, wall_ms: int
+    ) -> Signed: ...
+
+
+class Classify(Protocol):
+    """Say what an answer means. Never raises, whatever the bytes."""
+
+    def __call__(self, endpoint: Endpoint, response: Response) -> Verdict: ...
+
+
+class RenderRefusal(Protocol):
+    """Give a refusal the exchange's own status, code and shape; `detail` is our bracket.
+
+    Returns the HTTP status and the JSON body. `path` is the exchange's own path.
+    """
+
+    def __call__(self, slug: Slug, path: bytes, detail: str) -> tuple[int, bytes]: ...
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Exchange:
+    """One kind of exchange, whole."""
+
+    kind: str
+    venues: tuple[str, ...]
+    endpoints: tuple[Endpoint, ...]
+    pools: tuple[Pool, ...]  # every pool by name, for overrides
+    passed_headers: tuple[bytes, ...]  # the bot's own that go on, beside the four general ones
+    timestamp_window_ms: int  # either way, for a bot's timestamp
+    identify: Identify
+    verify: Verify
+    read: Read
+    tag: SetTag
+    charges: Charges
+    sign: Sign
+    classify: Classify
+    refusal: RenderRefusal
+    client_order_ids: ClientOrderIds
+    sensitive_class: SensitiveClass  # for any path, in the table or not
+    code_fault: CodeFault
+    triple_fault: TripleFault
+    issue: Issue
+
+
+class ClientOrderIds(Protocol):
+    """The bot's own order ids in what `read` returned, comma-joined; for the log line."""
+
+    def __call__(self, content: Any) -> str: ...
+
+
+class SensitiveClass(Protocol):
+    """The sensitive class of a path, "" if none; `path` is percent-decoded and lower-case."""
+
+    def __call__(self, method: str, path: str) -> str: ...
+
+
+class CodeFault(Protocol):
+    """What is wrong with a broker code, "" if nothing."""
+
+    def __call__(self, code: str) -> str: ...
+
+
+class TripleFault(Protocol):
+    """What is wrong with a key triple's form, "" if nothing; never quotes it."""
+
+    def __call__(self, triple: KeyTriple) -> str: ...
+
+
+class Issue(Protocol):
+    """Make a key triple in the exchange's own form out of 64 random bytes."""
+
+    def __call__(self, random: bytes) -> KeyTriple: ...

@@ -95,10 +95,15 @@ class UpstreamTimeout(UpstreamError):
 
 @final
 class Fault(TagproxyError):
-    """One fault of a configuration or rules file: `FILE:LINE: key: what is wrong`."""
+    """One fault of a configuration or rules file: `FILE:LINE: key: what is wrong`.
+
+    Line 0 is no line (a fault of the file as a whole, or of an environment variable, which then
+    stands for the file); key "" is no key.
+    """
 
     def __init__(self, file: str, line: int, key: str, what: str) -> None:
-        super().__init__(f"{file}:{line}: {key}: {what}")
+        where = f"{file}:{line}" if line else file
+        super().__init__(": ".join(part for part in (where, key, what) if part))
         self.file = file
         self.line = line
         self.key = key

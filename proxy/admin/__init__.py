@@ -1,0 +1,1 @@
+"""The operator's port: metrics and health. Never imported by the data path."""

@@ -1,0 +1,143 @@
+"""The simulator's back door: JSON under /sim/ on its own port, for tests in other processes.
+
+GET    /sim/state                    users, counts
+POST   /sim/users {User fields}      add or replace a key; DELETE /sim/users?api_key=… ends one
+GET    /sim/requests?since=N         what arrived after request number N, bodies as Latin-1
+GET    /sim/orders                   every order
+GET    /sim/breaches                 {"breaches": {bucket: n}, "buckets": {bucket: {limit,
+                                     span_ns, arrivals, accepted, most_in_sliding}}}
+GET    /sim/arrivals?bucket=…        [[at_ns, units, within], …]
+POST   /sim/reset                    forget all but users and rows
+POST   /sim/delay {fixed_ms, late_ms, late_share, seed}    on the way in, from now on
+POST   /sim/faults {Fault fields}    see `proxy.sim.faults`; DELETE drops those still to come
+POST   /sim/limits {"POST /api/v5/trade/order": "4/2"}     count/seconds in place of the table's
+POST   /sim/endpoints {"rows": ["GET new/thing 10/2 user read"]}   serve more
+POST   /sim/clock {"offset_ms": N}   the exchange's clock is off by so much
+POST   /sim/close-idle               close connections without a request under way
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from typing import TYPE_CHECKING, Any, final
+
+from aiohttp import web
+
+from proxy.sim.desk import User
+from proxy.sim.faults import Delay, Fault
+from proxy.sim.windows import most_in_sliding
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from proxy.sim.server import SimulatedOkx
+
+
+@final
+class Control:
+    """Answers /sim/…; a call that makes no sense is 400 with the reason."""
+
+    def __init__(self, exchange: SimulatedOkx) -> None:
+        self._exchange = exchange
+        self._reads: dict[str, Callable[[dict[str, str]], Any]] = {
+            "state": self._state,
+            "requests": self._requests,
+            "orders": self._orders,
+            "breaches": self._breaches,
+            "arrivals": self._arrivals,
+        }
+        self._writes: dict[str, Callable[[dict[str, Any]], Any]] = {
+            "users": self._add_user,
+            "reset": self._reset,
+            "delay": self._set_delay,
+            "faults": self._add_fault,
+            "limits": self._set_limits,
+            "endpoints": self._add_rows,
+            "clock": self._set_clock,
+            "close-idle": self._close_idle,
+        }
+
+    def answer(self, request: web.BaseRequest, body: bytes) -> web.Response:
+        """Do one call."""
+        name = request.path.removeprefix("/sim/")
+        try:
+            if request.method == "GET" and name in self._reads:
+                result = self._reads[name](dict(request.query))
+            elif request.method == "POST" and name in self._writes:
+                result = self._writes[name](json.loads(body) if body else {})
+            elif request.method == "DELETE" and name == "users":
+                result = self._exchange.world.users.pop(request.query["api_key"], None) is not None
+            elif request.method == "DELETE" and name == "faults":
+                result = len(self._exchange.faults.coming)
+                self._exchange.faults.coming.clear()
+            else:
+                return web.json_response({"error": "no such call"}, status=404)
+        except (KeyError, TypeError, ValueError) as error:
+            return web.json_response({"error": repr(error)}, status=400)
+        return web.json_response(result)
+
+    def _state(self, query: dict[str, str]) -> Any:
+        users = self._exchange.world.users.values()
+        shown = ("api_key", "uid", "demo", "perm", "ips")
+        return {
+            "users": [{key: getattr(user, key) for key in shown} for user in users],
+            "requests": len(self._exchange.requests),
+            "breaches": sum(self._exchange.breaches.values()),
+        }
+
+    def _requests(self, query: dict[str, str]) -> Any:
+        since = int(query.get("since", 0))
+        return [each.shown() for each in self._exchange.requests if each.number > since]
+
+    def _orders(self, query: dict[str, str]) -> Any:
+        return self._exchange.orders
+
+    def _breaches(self, query: dict[str, str]) -> Any:
+        budgets = self._exchange.budgets
+        buckets = {}
+        for bucket, window in budgets.windows.items():
+            limit, span_ns = budgets.spans[bucket]
+            buckets[bucket] = {
+                "limit": limit,
+                "span_ns": span_ns,
+                "arrivals": sum(each.units for each in window.arrivals),
+                "accepted": sum(each.units for each in window.arrivals if each.within),
+                "most_in_sliding": most_in_sliding(window.arrivals, span_ns),
+            }
+        return {"breaches": dict(budgets.breaches), "buckets": buckets}
+
+    def _arrivals(self, query: dict[str, str]) -> Any:
+        return [list(each) for each in self._exchange.budgets.windows[query["bucket"]].arrivals]
+
+    def _add_user(self, fields: dict[str, Any]) -> Any:
+        user = User(**fields)
+        self._exchange.world.users[user.api_key] = user
+        return user.uid
+
+    def _reset(self, fields: dict[str, Any]) -> Any:
+        self._exchange.reset()
+
+    def _set_delay(self, fields: dict[str, Any]) -> Any:
+        self._exchange.delay = Delay(**fields)
+
+    def _add_fault(self, fields: dict[str, Any]) -> Any:
+        fault = Fault(**fields)
+        self._exchange.faults.coming.append(fault)
+        return dataclasses.asdict(fault)
+
+    def _set_limits(self, fields: dict[str, Any]) -> Any:
+        for name, limit in fields.items():
+            count, _, seconds = str(limit).partition("/")
+            span_ns = round(float(seconds) * 1_000_000_000)
+            self._exchange.meter.overrides[name] = (int(count), span_ns)
+
+    def _add_rows(self, fields: dict[str, Any]) -> Any:
+        for line in fields["rows"]:
+            self._exchange.add_row(line)
+
+    def _set_clock(self, fields: dict[str, Any]) -> Any:
+        self._exchange.clock_offset_ms = int(fields["offset_ms"])
+
+    def _close_idle(self, fields: dict[str, Any]) -> Any:
+        return self._exchange.close_idle()

@@ -1,0 +1,83 @@
+"""Which function answers which endpoint; every other row of the table is answered blandly."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from proxy.sim import algo, orders, products, reads, trade
+from proxy.sim.answers import Answer, Refused
+from proxy.sim.desk import Call, ItemFault
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+_POSTS: Final[dict[str, Callable[[Call], Answer]]] = {
+    "trade/order": trade.place,
+    "trade/batch-orders": trade.place_batch,
+    "trade/amend-order": trade.amend,
+    "trade/amend-batch-orders": trade.amend_batch,
+    "trade/cancel-order": trade.cancel,
+    "trade/cancel-batch-orders": trade.cancel_batch,
+    "trade/close-position": orders.close_position,
+    "trade/cancel-all-after": orders.cancel_all_after,
+    "trade/mass-cancel": orders.mass_cancel,
+    "trade/order-precheck": orders.precheck,
+    "trade/order-algo": algo.place,
+    "trade/cancel-algos": algo.cancel,
+    "trade/cancel-advance-algos": algo.cancel,
+    "trade/amend-algos": algo.amend,
+    "sprd/order": products.spread_order,
+    "sprd/cancel-order": products.spread_cancel,
+    "asset/convert/estimate-quote": products.convert_quote,
+    "asset/convert/trade": products.convert_trade,
+    "account/set-leverage": reads.set_leverage,
+    "account/set-position-mode": reads.set_position_mode,
+}
+_GETS: Final[dict[str, Callable[[Call], Answer]]] = {
+    "trade/order": orders.order,
+    "trade/orders-pending": orders.pending,
+    "trade/orders-history": orders.history,
+    "trade/orders-history-archive": orders.history,
+    "trade/fills": orders.fills,
+    "trade/fills-history": orders.fills_history,
+    "trade/account-rate-limit": reads.account_rate,
+    "trade/order-algo": algo.details,
+    "trade/orders-algo-pending": algo.pending,
+    "trade/orders-algo-history": algo.history,
+    "sprd/order": products.spread_read,
+    "sprd/orders-pending": products.spread_pending,
+    "asset/convert/history": products.convert_history,
+    "asset/currencies": reads.currencies,
+    "asset/balances": reads.funding_balances,
+    "account/balance": reads.balance,
+    "account/config": reads.config,
+    "account/instruments": reads.listing,
+    "account/leverage-info": reads.leverage,
+    "account/positions": reads.positions,
+    "market/books": reads.books,
+    "market/candles": reads.candles,
+    "market/history-candles": reads.candles,
+    "market/ticker": reads.ticker,
+    "market/tickers": reads.tickers,
+    "market/trades": reads.trades,
+    "public/funding-rate": reads.funding_rate,
+    "public/instruments": reads.listing,
+    "public/mark-price": reads.mark_price,
+    "public/time": reads.time,
+}
+
+
+def perform(call: Call) -> Answer:
+    """Do what the call asks for; raises Refused."""
+    name = call.row.path.removeprefix("/api/v5/")
+    if call.row.method == "GET":
+        act = _GETS.get(name, products.read)
+    elif call.row.tag:
+        act = _POSTS.get(name, products.create)
+    else:
+        act = _POSTS.get(name, products.write)
+    try:
+        return act(call)
+    except ItemFault as fault:
+        parameter = fault.code in ("51000", "50014")
+        raise Refused(fault.code, fault.msg, 400 if parameter else 200) from fault

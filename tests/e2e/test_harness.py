@@ -1,0 +1,91 @@
+"""The harness itself, against the simulator alone."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.bot import ORDER, Bot
+from tests.e2e.harness import BROKER_CODE, Proxy, Simulator, simulator_in
+from tests.e2e.processes import eventually
+
+LIMIT = "POST /api/v5/trade/order"
+
+pytestmark = pytest.mark.e2e
+
+
+def test_the_simulator_says_where_it_is_and_ends_on_sigterm(simulator: Simulator) -> None:
+    assert simulator.base_url.startswith("https://127.0.0.1:")
+    assert simulator.ca_file.exists()
+    assert simulator.child.end(signal.SIGTERM) == 0
+
+
+def test_a_bot_talks_to_the_simulator_without_a_proxy(tmp_path: Path) -> None:
+    """Shows that the bot signs as the exchange wants, so that it proves something of the proxy."""
+    with simulator_in(tmp_path, tls=False) as simulator:
+        bot = Bot(simulator.base_url, simulator.add_user("7001"))
+        answer = bot.call("POST", "/api/v5/trade/order", ORDER)
+        assert (answer.status, answer.code) == (200, "0")
+        assert [order["uid"] for order in simulator.orders] == ["7001"]
+        simulator.fault("code", code="50013", status=429)
+        assert bot.order().status == 429
+        assert len(simulator.requests) == 2
+        assert simulator.breaches == {}
+        assert not list(tmp_path.glob("serve*"))
+
+
+def test_no_process_outlives_its_block(tmp_path: Path) -> None:
+    processes: list[subprocess.Popen[bytes]] = []
+
+    def failing() -> None:
+        with simulator_in(tmp_path) as simulator:
+            processes.append(simulator.child.process)
+            raise RuntimeError("a test that fails")
+
+    with pytest.raises(RuntimeError, match="fails"):
+        failing()
+    assert processes[0].poll() is not None
+
+
+def test_eventually_gives_up() -> None:
+    with pytest.raises(AssertionError, match="pigs fly"):
+        eventually("pigs fly", lambda: False, timeout_s=0.01)
+
+
+def test_configuration_is_merged_and_written(tmp_path: Path, simulator: Simulator) -> None:
+    proxy = Proxy(tmp_path / "proxy", simulator, {"exchanges.okx": {"deadline": "1s"}})
+    proxy.configure({"limits": {"max_wait": "0s"}, "exchanges.okx.limits": {LIMIT: "1/2s"}})
+    text = proxy.config_file.read_text()
+    assert f'broker_code = "{BROKER_CODE}"\n' in text
+    assert f'"{LIMIT}" = "1/2s"\n' in text
+    assert 'deadline = "1s"\n' in text
+    assert proxy.run("check").returncode == 0
+
+
+def test_a_bot_reaches_the_exchange_through_the_proxy(
+    proxy: Proxy, simulator: Simulator, bot: Bot
+) -> None:
+    answer = bot.order()
+    assert (answer.status, answer.code) == (200, "0"), answer.body
+    assert [order["tag"] for order in simulator.orders] == [BROKER_CODE]
+    assert proxy.metric("tagproxy_requests_total", outcome="ok") == 1
+    eventually("the log has the order", lambda: any("endpoint" in line for line in proxy.log))
+    assert bot.triple.secret.encode() not in b"".join(proxy.written().values())
+    assert proxy.stop() == 0
+
+
+def test_a_killed_proxy_starts_again(proxy: Proxy, bot: Bot) -> None:
+    proxy.kill()
+    proxy.start()
+    assert bot.call("GET", "/api/v5/account/config").code == "0"
+
+
+def test_a_user_added_while_running_is_known_when_it_returns(
+    proxy: Proxy, simulator: Simulator
+) -> None:
+    bob = proxy.add_user("bob", simulator.add_user("7002"))
+    assert proxy.bot(bob).order().code == "0"
+    assert [order["uid"] for order in simulator.orders] == ["7002"]

@@ -1,0 +1,346 @@
+"""One bot's connection: bytes in, requests to the handler one at a time, answers out in order.
+
+The head is read by `framing`, a body that is not all here by `bodies`. Bytes behind a request in
+flight wait, bounded. A bot that hangs up before its request was sent takes it back; after that
+it only loses the answer. RFC 9112 section 9.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from ipaddress import IPv4Address, IPv6Address, ip_address
+from typing import TYPE_CHECKING, Final, Generic, TypeVar, cast, final
+
+from proxy.errors import BotGone
+from proxy.model import Reply, Request
+from proxy.net.answers import CONTINUE, LAST_RESORT
+from proxy.net.bodies import body_of
+from proxy.net.bot_socket import (
+    BODY,
+    BUSY,
+    CLOSING,
+    DISCARDING,
+    FLUSHING,
+    GONE,
+    READY,
+    BotSocket,
+)
+from proxy.net.deadlines import NEVER
+from proxy.net.framing import CLOSE, NONE, Malformed, probe
+from proxy.tasks import Drive
+
+if TYPE_CHECKING:
+    from proxy.net.server import Listener
+
+T = TypeVar("T")
+
+_HEAD_END: Final = b"\r\n\r\n"
+_CR: Final = 13
+_UNKNOWN_SOURCE: Final = IPv4Address(0)
+
+
+@final
+class BotConnection(BotSocket, Generic[T]):
+    """The protocol of one connection."""
+
+    __slots__ = (
+        "_connection",
+        "_drive",
+        "_request",
+        "_source",
+        "_started_ns",
+        "_ticket",
+        "_working",
+    )
+
+    _listener: Listener[T]
+
+    def __init__(self, listener: Listener[T]) -> None:
+        super().__init__(listener)
+        self._source: IPv4Address | IPv6Address = _UNKNOWN_SOURCE
+        self._started_ns = 0  # first byte of the present request
+        self._request: Request | None = None
+        self._connection = NONE  # the Connection line of the next answer
+        self._ticket: T | None = None
+        self._drive: Drive[Reply] | None = None
+        self._working = False
+
+    # ---- called by the event loop -----------------------------------------------------------
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Note where the bot is, and turn it away if there are too many."""
+        self._transport = cast("asyncio.Transport", transport)
+        self._source = _source_of(transport)
+        listener = self._listener
+        if listener.admit(self):
+            listener.wheel.limit(self, listener.now_ns() + listener.limits.idle_timeout_ns)
+        elif not transport.is_closing():
+            self._refuse(Malformed(503, "too many connections"))
+
+    def data_received(self, data: bytes) -> None:
+        """Take bytes in."""
+        try:
+            if self._state == READY:
+                if self._queued:
+                    data = self._queued + data
+                    self._queued = b""
+                    self._release()
+                else:
+                    self._started_ns = self._listener.now_ns()
+            self._work(data)
+        except Malformed as fault:
+            self._refuse(fault)
+        except Exception as error:  # noqa: BLE001 - a request must never end the server
+            self._broke(error)
+
+    def eof_received(self) -> bool:
+        """The bot sends no more. If it still waits for an answer the connection stays half open."""
+        self._eof = True
+        if self._state == BUSY:
+            self._hung_up()
+        elif self._state == FLUSHING:
+            pass
+        elif self._state != GONE:
+            self._close()
+        # under TLS nothing can stay half open
+        return self._state in (BUSY, FLUSHING) and self._transport.can_write_eof()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The connection is gone."""
+        state, self._state = self._state, GONE
+        self._let_go()
+        if state == BUSY:
+            self._hung_up()
+        else:
+            self._release()
+
+    def _hung_up(self) -> None:
+        drive = self._drive
+        if drive is not None and not self._listener.handler.sent(cast("T", self._ticket)):
+            drive.drop()
+
+    # ---- bytes in ---------------------------------------------------------------------------
+
+    def _work(self, data: bytes) -> None:
+        """Work `data` off until it is used up, or the rest has to wait."""
+        at = 0
+        self._working = True
+        try:
+            while at < len(data):
+                state = self._state
+                if state == READY:
+                    at = self._head(data, at)
+                elif state in (BODY, DISCARDING):
+                    at = self._feed(data, at)
+                elif state in (BUSY, FLUSHING):
+                    self._queue(data[at:])
+                    return
+                elif state == CLOSING:
+                    self._read_over(len(data) - at)
+                    return
+                else:
+                    return
+        finally:
+            self._working = False
+
+    def _resume(self) -> None:
+        """Work off what was queued behind the last request."""
+        data, self._queued = self._queued, b""
+        self._release()
+        if not self._reading:
+            self._reading = True
+            self._transport.resume_reading()
+        self.data_received(data)
+
+    def _head(self, data: bytes, at: int) -> int:
+        """Take a request's head off `data`, and its body if it is there; return what is used."""
+        if data[at] == _CR:
+            while data.startswith(b"\r\n", at):
+                at += 2
+            if at == len(data):
+                return at
+        end = data.find(_HEAD_END, at) + 4
+        head_max = self._listener.limits.head_bytes_max
+        if end < 4:
+            if len(data) - at > head_max:
+                raise Malformed(431, "the request head is too large")
+            return self._await_head(data, at)
+        if end - at > head_max:
+            raise Malformed(431, "the request head is too large")
+        return self._begin(data, at, end)
+
+    def _await_head(self, data: bytes, at: int) -> int:
+        head = data[at:]
+        probe(head)
+        listener = self._listener
+        self._keep(head)
+        if listener.buffered_bytes > listener.limits.buffered_bytes_max:
+            raise Malformed(503, "too many bytes held for all bots together")
+        listener.wheel.limit(self, self._started_ns + listener.limits.head_timeout_ns)
+        return len(data)
+
+    def _begin(self, data: bytes, at: int, end: int) -> int:
+        listener = self._listener
+        self._request = None
+        reader = listener.reader
+        reader.read(data[at:end])
+        body_bytes = reader.body_bytes
+        expects_continue = reader.expects_continue
+        self._connection = reader.connection
+        self._request = request = Request(
+            reader.method, reader.target, reader.headers, self._source, self._started_ns
+        )
+        if reader.upgrade == b"websocket":
+            return self._upgrade(request, data, at, body_bytes)
+        if body_bytes > listener.limits.body_bytes_max:
+            raise Malformed(413, "the body is too large")
+        ticket = listener.handler.screen(request)
+        here = len(data) - end
+        if isinstance(ticket, Reply):
+            bot_waits = expects_continue and here == 0
+            return self._turn_down(ticket, end, body_bytes, here, bot_waits=bot_waits)
+        self._ticket = ticket
+        if 0 <= body_bytes <= here:
+            if body_bytes:
+                at = end
+                end += body_bytes
+                request.body = data[at:end]
+                self._hold(body_bytes)
+            self._carry()
+            return end
+        if expects_continue and here == 0:
+            self._transport.write(CONTINUE)
+        self._body = body_of(body_bytes, listener.limits.body_bytes_max, keep=True)
+        self._state = BODY
+        listener.wheel.limit(self, listener.now_ns() + listener.limits.body_timeout_ns)
+        return end
+
+    def _feed(self, data: bytes, at: int) -> int:
+        body = self._body
+        assert body is not None
+        after = body.feed(data, at)
+        self._hold(len(body.body))
+        if after < 0:
+            return len(data)
+        self._body = None
+        if self._state == DISCARDING:
+            self._next()
+        else:
+            assert self._request is not None
+            self._request.body = bytes(body.body)
+            self._carry()
+        return after
+
+    def _upgrade(self, request: Request, data: bytes, at: int, body_bytes: int) -> int:
+        if body_bytes or request.method != b"GET":
+            raise Malformed(400, "an upgrade with a body")
+        hook = self._listener.on_upgrade
+        if hook is None or not hook(request, self._transport, data[at:]):
+            raise Malformed(501, "no WebSocket is served here")
+        self._state = GONE
+        self._let_go()
+        return len(data)
+
+    # ---- answers out ------------------------------------------------------------------------
+
+    def _carry(self) -> None:
+        self._state = BUSY
+        self.deadline_ns = NEVER
+        carried = self._listener.handler.carry(cast("T", self._ticket))
+        self._drive = drive = Drive(carried, self._done)
+        drive.start()
+
+    def _done(self, reply: Reply | None, error: BaseException | None) -> None:
+        ticket = cast("T", self._ticket)
+        self._ticket = None
+        self._drive = None
+        self._release()
+        if self._state != BUSY:
+            return
+        try:
+            if reply is None:
+                if isinstance(error, BotGone):
+                    self._close()
+                    return
+                assert error is not None
+                reply = self._listener.handler.failed(ticket, error)
+            self._answer(reply)
+        except Exception as fault:  # noqa: BLE001 - the bot is owed an answer, or an end
+            self._broke(fault)
+            return
+        if self._queued and not self._working and self._state == READY:
+            self._resume()
+
+    def _answer(self, reply: Reply, *, unread: bool = False) -> None:
+        """Write `reply`; then close, or be ready for the next request. `unread`: the bot may be
+        sending still."""
+        listener = self._listener
+        connection = self._connection
+        if reply.close or listener.draining or self._eof:
+            connection = CLOSE
+        request, self._request = self._request, None
+        head_only = request is not None and request.method == b"HEAD"
+        self._transport.write(listener.answers.render(reply, connection, head_only=head_only))
+        if connection is not CLOSE:
+            self._next()
+        elif unread or not self._reading:
+            self._linger()
+        else:
+            self._close()
+
+    def _turn_down(
+        self, reply: Reply, end: int, body_bytes: int, here: int, *, bot_waits: bool
+    ) -> int:
+        """Answer on the head alone; read a small body over, close on a large one."""
+        if 0 <= body_bytes <= here:
+            self._answer(reply)
+            return end + body_bytes
+        listener = self._listener
+        limits = listener.limits
+        if bot_waits or body_bytes - here > limits.discard_bytes_max:
+            # whether the body will follow, nobody can tell; or it is not worth reading
+            self._connection = CLOSE
+        self._answer(reply, unread=True)
+        if self._state in (READY, FLUSHING):
+            self._body = body_of(body_bytes, limits.discard_bytes_max, keep=False)
+            self._state = DISCARDING
+            listener.wheel.limit(self, listener.now_ns() + limits.body_timeout_ns)
+        return end
+
+    def _refuse(self, fault: Malformed) -> None:
+        """Answer what is no request, and close."""
+        if self._state in (CLOSING, GONE):
+            return
+        self._ticket = None
+        if self._state == DISCARDING:
+            self._linger()
+            return
+        self._connection = CLOSE
+        try:
+            reply = self._listener.handler.malformed(self._request, fault.status, fault.what)
+            self._answer(reply, unread=True)
+        except Exception as error:  # noqa: BLE001 - the bot is owed an end
+            self._last_resort(error)
+
+    def _broke(self, error: Exception) -> None:
+        """A fault of ours, outside the request's coroutine."""
+        self._report(error)
+        if self._state in (READY, BODY):
+            self._refuse(Malformed(500, "internal error"))
+        elif self._state not in (CLOSING, GONE):
+            self.abort()
+
+    def _last_resort(self, error: Exception) -> None:
+        self._report(error)
+        self._transport.write(LAST_RESORT)
+        self._linger()
+
+
+def _source_of(transport: asyncio.BaseTransport) -> IPv4Address | IPv6Address:
+    peer = transport.get_extra_info("peername")
+    if not peer:
+        return _UNKNOWN_SOURCE
+    source = ip_address(peer[0])
+    if isinstance(source, IPv6Address) and source.ipv4_mapped is not None:
+        return source.ipv4_mapped
+    return source

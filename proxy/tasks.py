@@ -68,6 +68,13 @@ class Signal(Generic[T]):
             if self._resume is not None:
                 self._resume()
 
+    def conclude(self, value: T | None, error: BaseException | None) -> None:
+        """Settle with `value`, or fail with `error` where there is one; a two-sided callback."""
+        if error is None:
+            self.settle(cast("T", value))
+        else:
+            self.fail(error)
+
     def __await__(self) -> Generator[Signal[T], None, T]:
         if not self._settled:
             yield self
@@ -102,7 +109,10 @@ class Drive(Generic[T]):
 
     def drop(self) -> None:
         """Throw `BotGone` into the coroutine where it waits; it may clean up, or go on."""
-        if self._waiting is not None:
+        waiting = self._waiting
+        if waiting is not None:
+            if type(waiting) is Signal:
+                waiting._resume = None  # what settles it now comes too late
             self._run(BotGone())
 
     def _resume(self) -> None:

@@ -10,7 +10,7 @@ import asyncio
 from hashlib import sha256
 from ipaddress import ip_network
 from sys import intern
-from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias, final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias, final
 
 from proxy.accounts.credentials import api_key_of, unpack, usable
 from proxy.errors import VaultError
@@ -36,6 +36,7 @@ class Account:
         "code",
         "credentials",
         "disabled",
+        "draws",
         "exchange",
         "grants",
         "id",
@@ -67,6 +68,8 @@ class Account:
         self.main_uid = row.main_uid
         self.site = row.site
         self.credentials = credentials
+        # what charges draw on, live and demo: remembered by the data path, and bounded there
+        self.draws: tuple[dict[int, Any], dict[int, Any]] = ({}, {})
         # whose limits these are: the exchange's user, or the key alone until that is learned
         self.identity = row.uid or "key:" + sha256(credentials.api_key).hexdigest()[:24]
 

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol, final
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from proxy.errors import Slug
     from proxy.model import (
         Broker,
@@ -76,9 +78,13 @@ class SetTag(Protocol):
 
 class Charges(Protocol):
     """Say what the request costs, pool by pool; one `Charge` for each part of each pool.
-    Raises `Refusal`: `bad_request`."""
 
-    def __call__(self, endpoint: Endpoint, request: Request, content: Any) -> list[Charge]: ...
+    A tuple is kept by the exchange and is the very same one for every request that costs the
+    same, so that what follows from it can be remembered too; a list is this request's own.
+    Raises `Refusal`: `bad_request`.
+    """
+
+    def __call__(self, endpoint: Endpoint, request: Request, content: Any) -> Sequence[Charge]: ...
 
 
 class Sign(Protocol):

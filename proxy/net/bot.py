@@ -46,6 +46,7 @@ class BotConnection(BotSocket, Generic[T]):
     __slots__ = (
         "_connection",
         "_drive",
+        "_peer",
         "_request",
         "_source",
         "_started_ns",
@@ -58,6 +59,7 @@ class BotConnection(BotSocket, Generic[T]):
     def __init__(self, listener: Listener[T]) -> None:
         super().__init__(listener)
         self._source: IPv4Address | IPv6Address = _UNKNOWN_SOURCE
+        self._peer = ""  # the same as text
         self._started_ns = 0  # first byte of the present request
         self._request: Request | None = None
         self._connection = NONE  # the Connection line of the next answer
@@ -188,7 +190,7 @@ class BotConnection(BotSocket, Generic[T]):
         expects_continue = reader.expects_continue
         self._connection = reader.connection
         self._request = request = Request(
-            reader.method, reader.target, reader.headers, self._source, self._started_ns
+            reader.method, reader.target, reader.headers, self._source, self._started_ns, self._peer
         )
         if reader.upgrade == b"websocket":
             return self._upgrade(request, data, at, body_bytes)

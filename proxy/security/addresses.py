@@ -19,11 +19,14 @@ class KnownAddresses:
 
     def __init__(self, addresses_max: int = ADDRESSES_MAX) -> None:
         self._addresses_max = addresses_max
-        self._seen: dict[object, int] = {}
+        self._seen: dict[str, int] = {}
 
-    def verified(self, source: IPv4Address | IPv6Address, now_ns: int) -> None:
-        """Note a verified request. The address noted first makes room when there are too many."""
-        self._seen[source] = now_ns
+    def verified(self, peer: str, now_ns: int) -> None:
+        """Note a verified request from the address `peer`.
+
+        The address noted first makes room when there are too many.
+        """
+        self._seen[peer] = now_ns
         if len(self._seen) > self._addresses_max:
             del self._seen[next(iter(self._seen))]
 
@@ -31,5 +34,5 @@ class KnownAddresses:
         """Whether the address sent a verified request within the hour, or is loopback."""
         if source.is_loopback:
             return True
-        seen_ns = self._seen.get(source)
+        seen_ns = self._seen.get(str(source))
         return seen_ns is not None and now_ns - seen_ns < HOUR_NS

@@ -7,12 +7,9 @@ the limit an attempt is refused before any HMAC is computed; nobody is ever made
 from __future__ import annotations
 
 from collections import OrderedDict
-from typing import TYPE_CHECKING, Final, final
+from typing import Final, final
 
 from proxy.errors import Refusal
-
-if TYPE_CHECKING:
-    from ipaddress import IPv4Address, IPv6Address
 
 ATTEMPTS_MAX: Final = 100
 WINDOW_NS: Final = 60_000_000_000
@@ -35,13 +32,13 @@ class Failures:
         self._attempts_max = attempts_max
         self._window_ns = window_ns
         self._pairs_max = pairs_max
-        self._pairs: OrderedDict[tuple[bytes, object], tuple[int, int]] = OrderedDict()
+        self._pairs: OrderedDict[tuple[bytes, str], tuple[int, int]] = OrderedDict()
 
-    def check(self, api_key: bytes, source: IPv4Address | IPv6Address, now_ns: int) -> None:
+    def check(self, api_key: bytes, peer: str, now_ns: int) -> None:
         """Raise `Refusal` (`rate_limited`) when this pair failed too often of late."""
         if not self._pairs:
             return
-        pair = (api_key[:_KEY_BYTES], source)
+        pair = (api_key[:_KEY_BYTES], peer)
         found = self._pairs.get(pair)
         if found is None or found[0] < self._attempts_max:
             return
@@ -54,9 +51,9 @@ class Failures:
             )
         del self._pairs[pair]
 
-    def failed(self, api_key: bytes, source: IPv4Address | IPv6Address, now_ns: int) -> None:
+    def failed(self, api_key: bytes, peer: str, now_ns: int) -> None:
         """Count one failed attempt; the least recent pair is forgotten when there are too many."""
-        pair = (api_key[:_KEY_BYTES], source)
+        pair = (api_key[:_KEY_BYTES], peer)
         count, since_ns = self._pairs.pop(pair, (0, now_ns))
         if now_ns - since_ns >= self._window_ns:
             count, since_ns = 0, now_ns

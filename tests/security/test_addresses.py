@@ -21,7 +21,7 @@ def test_loopback_is_always_known() -> None:
 
 def test_a_verified_address_is_known_for_an_hour() -> None:
     addresses = KnownAddresses()
-    addresses.verified(BOT, 5)
+    addresses.verified(str(BOT), 5)
     assert addresses.known(BOT, 5 + HOUR_NS - 1)
     assert not addresses.known(BOT, 5 + HOUR_NS)
 
@@ -29,6 +29,6 @@ def test_a_verified_address_is_known_for_an_hour() -> None:
 def test_the_memory_is_bounded() -> None:
     addresses = KnownAddresses(addresses_max=2)
     for last in (1, 2, 3):
-        addresses.verified(ip_address(f"192.0.2.{last}"), 0)
+        addresses.verified(f"192.0.2.{last}", 0)
     assert not addresses.known(ip_address("192.0.2.1"), 0)
     assert addresses.known(ip_address("192.0.2.3"), 0)

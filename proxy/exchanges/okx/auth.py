@@ -32,65 +32,66 @@ _HEADERS: Final = (
     b"ok-access-passphrase",
 )
 _EXPIRES: Final = re.compile(rb"[0-9]{1,15}")
-_FRACTION: Final = re.compile(rb"([0-9]{2})(?:\.([0-9]{1,9}))?Z")
+_TIMESTAMP: Final = re.compile(
+    rb"([0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2})(?:\.([0-9]{1,9}))?Z"
+)
 _MILLIS: Final = tuple(b".%03dZ" % millis for millis in range(1000))
+_MILLIS_OF: Final = {b"%03dZ" % millis: millis for millis in range(1000)}
 
 
 def identify(request: Request) -> Claim | None:
     """Read who a request says it is from; None without credentials. Raises `Refusal`."""
-    headers = request.headers
-    key = headers.get(b"ok-access-key")
-    signature = headers.get(b"ok-access-sign")
-    timestamp = headers.get(b"ok-access-timestamp")
-    passphrase = headers.get(b"ok-access-passphrase")
+    get = request.headers.get
+    key = get(b"ok-access-key")
+    signature = get(b"ok-access-sign")
+    timestamp = get(b"ok-access-timestamp")
+    passphrase = get(b"ok-access-passphrase")
     if not (key and signature and timestamp and passphrase):
         if not (key or signature or timestamp or passphrase):
             return None
-        missing = [name.decode().upper() for name in _HEADERS if not headers.get(name)]
+        missing = [name.decode().upper() for name in _HEADERS if not get(name)]
         raise Refusal("missing_credentials", f"{', '.join(missing)} missing")
-    demo = headers.get(b"x-simulated-trading")
-    expires = headers.get(b"exptime")
+    demo = get(b"x-simulated-trading")
+    expires = get(b"exptime")
     if demo is not None and demo not in (b"0", b"1"):
         raise Refusal("bad_request", "x-simulated-trading must be 0 or 1")
     if expires and _EXPIRES.fullmatch(expires) is None:
         raise Refusal("bad_request", "expTime must be Unix milliseconds")
+    millis = _MILLIS_OF.get(timestamp[20:])
+    second_ms = _second_ms(timestamp[:20]) if millis is not None else -1
+    unix_ms = second_ms + millis if millis is not None and second_ms >= 0 else _unix_ms(timestamp)
     return Claim(
         key,
         timestamp,
-        _unix_ms(timestamp),
+        unix_ms,
         signature,
         passphrase,
-        demo=demo == b"1",
-        expires_ms=int(expires) if expires else 0,
+        demo == b"1",
+        int(expires) if expires else 0,
     )
+
+
+@lru_cache(maxsize=256)
+def _second_ms(text: bytes) -> int:
+    """Unix ms of a `2020-12-08T09:08:57.`; -1 for what only the careful way can judge."""
+    if text[19:] != b".":
+        return -1
+    try:
+        return _unix_ms(text[:19] + b"Z")
+    except Refusal:
+        return -1
 
 
 def _unix_ms(timestamp: bytes) -> int:
     """Read `2020-12-08T09:08:57.715Z`; some clients leave out trailing zeros of the fraction."""
+    match = _TIMESTAMP.fullmatch(timestamp)
+    if match is None:
+        raise _not_a_time()
     try:
-        minute_ms = _minute_ms(timestamp[:17])
+        when = datetime.strptime(match[1].decode(), "%Y-%m-%dT%H:%M:%S").replace(tzinfo=UTC)
     except ValueError:
         raise _not_a_time() from None
-    millis = timestamp[17:19] + timestamp[20:]
-    if len(millis) == 6 and timestamp[19] == 0x2E and millis[5] == 0x5A and millis[:5].isdigit():
-        in_minute_ms = int(millis[:5])
-    else:
-        match = _FRACTION.fullmatch(timestamp[17:])
-        if match is None:
-            raise _not_a_time()
-        in_minute_ms = int(match[1]) * 1000 + int(((match[2] or b"") + b"000")[:3])
-    if in_minute_ms >= 60_000:
-        raise _not_a_time()
-    return minute_ms + in_minute_ms
-
-
-@lru_cache(maxsize=256)
-def _minute_ms(text: bytes) -> int:
-    """Unix ms of a `2020-12-08T09:08:`. Raises `ValueError`."""
-    if re.fullmatch(rb"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:", text) is None:
-        raise ValueError("not a minute")
-    when = datetime.strptime(text.decode(), "%Y-%m-%dT%H:%M:").replace(tzinfo=UTC)
-    return int(when.timestamp()) * 1000
+    return int(when.timestamp()) * 1000 + int(((match[2] or b"") + b"000")[:3])
 
 
 def _not_a_time() -> Refusal:

@@ -2,7 +2,8 @@
 https://www.okx.com/docs-v5/en/#overview-rate-limit
 
 A batch is charged per element on its own instrument. Values that tell parts apart are compared
-in upper case, and a missing one is a part of its own.
+in upper case, and a missing one is a part of its own. What a plain order costs depends on three
+of its values and is remembered by them.
 """
 
 from __future__ import annotations
@@ -14,11 +15,15 @@ from proxy.exchanges.okx.content import query_values
 from proxy.model import Charge, Tag
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from proxy.model import Draw, Endpoint, Pool, Request
 
 Item = dict[str, Any]
+
+_REMEMBERED_MAX: Final = 4096
+# by endpoint object and values; the endpoint is kept so that its id cannot come again
+_remembered: dict[tuple[object, ...], tuple[Endpoint, tuple[Charge, ...]]] = {}
 
 _VALUE_CHARACTERS_MAX: Final = 100
 _MMP: Final = ("mmp", "mmp_and_post_only")
@@ -27,8 +32,41 @@ _QUERY_NAMES: Final = frozenset(
 )
 
 
-def charges(endpoint: Endpoint, request: Request, content: Any) -> list[Charge]:
+def charges(endpoint: Endpoint, request: Request, content: Any) -> Sequence[Charge]:
     """Say what a request costs. Raises `Refusal` (`bad_request`) where that is not certain."""
+    items: list[Item] = content.items
+    if len(items) != 1 or not content.flat:
+        return _charges(endpoint, request, content)
+    get = items[0].get
+    key = (id(endpoint), content.array, get("instId"), get("ordType"), get("isElpTakerAccess"))
+    try:
+        found = _remembered.get(key)
+    except TypeError:  # a value that is no text
+        return _charges(endpoint, request, content)
+    if found is not None and found[0] is endpoint:
+        return found[1]
+    charged = _charges(endpoint, request, content)
+    if not _depends_on_three(endpoint) or any(
+        len(str(value)) > _VALUE_CHARACTERS_MAX for value in key[2:]
+    ):
+        return charged
+    if len(_remembered) >= _REMEMBERED_MAX:
+        _remembered.clear()
+    kept = tuple(charged)
+    _remembered[key] = (endpoint, kept)
+    return kept
+
+
+def _depends_on_three(endpoint: Endpoint) -> bool:
+    """Whether no other value than instId, ordType and isElpTakerAccess decides."""
+    return all(
+        word == "instrument"
+        for draw in (*endpoint.draws, *endpoint.single_item_draws)
+        for word in draw.pool.scope[1:]
+    )
+
+
+def _charges(endpoint: Endpoint, request: Request, content: Any) -> list[Charge]:
     items: list[Item] = content.items
     draws = endpoint.draws
     if endpoint.single_item_draws and content.array and len(items) == 1:

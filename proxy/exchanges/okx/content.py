@@ -143,15 +143,22 @@ def query_text(raw: bytes) -> str:
 
 def client_order_ids(content: Any) -> str:
     """The bot's own order ids, comma-joined; what is no plain short text is left out."""
-    ids = []
-    for item in content.items:
-        if type(item) is not dict:
-            continue
-        for key in _ID_KEYS:
-            value = item.get(key)
-            if value and type(value) is str and _is_plain(value):
-                ids.append(value)
-    return ids[0] if len(ids) == 1 else ",".join(ids)[:_IDS_CHARACTERS_MAX]
+    items = content.items
+    if len(items) == 1:
+        return _id_of(items[0])
+    ids = [found for item in items if (found := _id_of(item))]
+    return ",".join(ids)[:_IDS_CHARACTERS_MAX]
+
+
+def _id_of(item: object) -> str:
+    """The bot's own id of one order; an order has one kind only."""
+    if type(item) is not dict:
+        return ""
+    for key in _ID_KEYS:
+        value = item.get(key)
+        if value and type(value) is str and _is_plain(value):
+            return value
+    return ""
 
 
 def _is_plain(value: str) -> bool:

@@ -24,6 +24,7 @@ _OK: Final = b'{"code":"0"'
 _CODE: Final = re.compile(rb'"code"\s*:\s*"?(\d{1,8})"?')
 _PREFIX_BYTES: Final = 512
 _IDS: Final = ("ordId", "algoId")
+_ORDER_ID: Final = re.compile(rb'"(?:ordId|algoId)"\s*:\s*"([0-9A-Za-z-]{1,40})"')
 _ORDERS_MAX: Final = 20
 _ID_CHARACTERS_MAX: Final = 40
 
@@ -71,8 +72,11 @@ def classify(endpoint: Endpoint, response: Response) -> Verdict:
     """Say what an answer means. Never raises."""
     if endpoint.action is Action.READ:
         return _read_verdict(response)
+    body = response.body
+    if response.status == 200 and body.startswith(_OK) and body.endswith(b"}"):
+        return Verdict("ok", "0", _ids_of(body))
     try:
-        answer = orjson.loads(response.body)
+        answer = orjson.loads(body)
     except orjson.JSONDecodeError:
         answer = None
     code = _text(answer.get("code")) if type(answer) is dict else ""
@@ -83,6 +87,14 @@ def classify(endpoint: Endpoint, response: Response) -> Verdict:
     if code == "0" and 200 <= response.status < 300:
         return Verdict("ok", code, _order_ids(items))
     return _write_verdict(response.status, code, items)
+
+
+def _ids_of(body: bytes) -> str:
+    """The order ids in the answer to a write that was accepted whole."""
+    ids = _ORDER_ID.findall(body)
+    if len(ids) == 1:
+        return str(ids[0], "ascii")
+    return ",".join([str(order_id, "ascii") for order_id in ids[:_ORDERS_MAX]])
 
 
 def _write_verdict(status: int, code: str, items: list[dict[str, Any]]) -> Verdict:

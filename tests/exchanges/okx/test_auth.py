@@ -122,7 +122,7 @@ def test_what_is_missing_is_named() -> None:
 
 def test_without_a_secret_nothing_verifies() -> None:
     request = Request(b"GET", b"/", {}, IPv4Address("127.0.0.1"), 0)
-    claim = Claim(b"k", b"t", 0, b"s", b"p", demo=False, expires_ms=0)
+    claim = Claim(b"k", b"t", 0, b"s", b"p", False, 0)
     with pytest.raises(Refusal) as caught:
         EXCHANGE.verify(request, claim, Credentials(b"k", None, b"p"))
     assert caught.value.slug == "bad_signature"

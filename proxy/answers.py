@@ -1,0 +1,192 @@
+"""What goes back to the bot, and what is written down about it: replies, metrics, the log line.
+
+Every answer leaves through here, so that none goes uncounted. Nothing is decided here, and
+nothing of a request but its names and figures is recorded.
+"""
+
+from __future__ import annotations
+
+import os
+from http import HTTPStatus
+from itertools import count
+from typing import TYPE_CHECKING, Final, final
+
+import orjson
+
+from proxy.errors import PERHAPS_SENT, Refusal, Slug
+from proxy.model import Reply
+
+if TYPE_CHECKING:
+    from proxy.clock import Clock
+    from proxy.limits.limiter import NoSlot, Ticket
+    from proxy.logs import RequestLog
+    from proxy.metrics import Metrics
+    from proxy.model import Request, Response, Verdict
+    from proxy.passage import Passage
+    from proxy.routes import Front
+
+# RFC 9110 7.6.1, and what would bind a bot to the exchange's own address
+_DROPPED: Final = frozenset(
+    (
+        b"alt-svc",
+        b"connection",
+        b"content-length",
+        b"date",  # the listener's own
+        b"keep-alive",
+        b"proxy-authenticate",
+        b"proxy-connection",
+        b"set-cookie",
+        b"strict-transport-security",
+        b"te",
+        b"trailer",
+        b"transfer-encoding",
+        b"upgrade",
+        b"server-timing",
+        b"x-request-id",
+        b"x-tagproxy-error",
+    )
+)
+_MALFORMED: Final[dict[int, Slug]] = {413: "body_too_large", 503: "overloaded"}
+_JSON: Final = b"Content-Type: application/json\r\n"
+_MS: Final = 1_000_000.0
+_S: Final = 1_000_000_000.0
+
+
+@final
+class Answers:
+    """Renders and records every answer of one process."""
+
+    __slots__ = ("_clock", "_log", "_metrics", "_numbers", "_prefix")
+
+    def __init__(self, clock: Clock, metrics: Metrics, log: RequestLog) -> None:
+        self._clock = clock
+        self._metrics = metrics
+        self._log = log
+        self._prefix = os.urandom(4).hex().encode()
+        self._numbers = count(1)
+
+    def next_id(self) -> bytes:
+        """A request id: unique to this process, and unlikely to be another's."""
+        return b"%b-%x" % (self._prefix, next(self._numbers))
+
+    def answered(
+        self, passage: Passage, response: Response, verdict: Verdict, orders: int
+    ) -> Reply:
+        """The exchange's answer: status and body as they came."""
+        if orders:
+            passage.route.tagged.n += orders
+        outcome = "ok" if verdict.outcome == "ok" else "exchange_error"
+        timing = self._record(passage, outcome, verdict.code, verdict.order_ids)
+        lines = [
+            b"%b: %b\r\n" % (name, value)
+            for name, value in response.headers
+            if name not in _DROPPED
+        ]
+        lines.append(timing)
+        return Reply(response.status, b"".join(lines), response.body)
+
+    def refused(self, passage: Passage, refusal: Refusal) -> Reply:
+        """Our own no, in the exchange's own shape and words."""
+        timing = self._record(passage, refusal.slug, "", "")
+        site = passage.route.site
+        status, body = site.exchange.refusal(
+            refusal.slug, passage.request.path, _detail(refusal, passage.request.id)
+        )
+        return Reply(status, _refusal_head(refusal, timing), body)
+
+    def refused_path(self, request: Request, front: Front, refusal: Refusal) -> Reply:
+        """A no to a request whose path could not be read, in its exchange's shape if it has one."""
+        route = front.unclassified(b"GET", request.path)
+        timing = b"X-Request-Id: %b\r\n" % request.id
+        detail = _detail(refusal, request.id)
+        if route is None:
+            return Reply(400, _refusal_head(refusal, timing), _plain_body(400, detail))
+        route.outcomes[refusal.slug] += 1
+        status, body = route.site.exchange.refusal(refusal.slug, request.path, detail)
+        return Reply(status, _refusal_head(refusal, timing), body)
+
+    def nowhere(self, request: Request) -> Reply:
+        """No exchange lives under this path."""
+        refusal = Refusal("bad_request", "no exchange is served under this path")
+        body = _plain_body(404, _detail(refusal, request.id))
+        return Reply(404, _refusal_head(refusal, b"X-Request-Id: %b\r\n" % request.id), body)
+
+    def malformed(self, request: Request | None, front: Front, status: int, what: str) -> Reply:
+        """What cannot be read as a request; `status` is HTTP's own and ends the connection."""
+        slug = _MALFORMED.get(status, "bad_request")
+        refusal = Refusal(slug, what)
+        request_id = request.id if request is not None and request.id else self.next_id()
+        detail = _detail(refusal, request_id)
+        head = _refusal_head(refusal, b"X-Request-Id: %b\r\n" % request_id)
+        path = request.target.partition(b"?")[0] if request is not None else b""
+        route = front.unclassified(b"GET", path)
+        if route is None:
+            return Reply(status, head, _plain_body(status, detail), close=True)
+        route.outcomes[slug] += 1
+        _, body = route.site.exchange.refusal(slug, path[len(route.prefix) :], detail)
+        return Reply(status, head, body, close=True)
+
+    def fault(self, request_id: bytes, error: BaseException) -> None:
+        """Write down a fault of our own, for whoever mends it."""
+        self._log.fault("a request failed", error, request_id=request_id.decode())
+
+    def waited(self, passage: Passage, slots: Ticket, waited_ns: int) -> None:
+        """A request got its slots after a wait."""
+        name = passage.route.site.name
+        self._metrics.limit_wait(name, slots.rule).observe(waited_ns / _S)
+
+    def no_slot(self, passage: Passage, full: NoSlot) -> None:
+        """A request found no slot in time."""
+        name, rule = passage.route.site.name, full.bucket.pool.name
+        self._metrics.limit_rejected(name, rule).n += 1
+        self._metrics.limit_wait(name, rule).observe(full.waited_ns / _S)
+
+    def _record(self, passage: Passage, outcome: str, exchange_code: str, order_ids: str) -> bytes:
+        """Count and log one answer; return its X-Request-Id and Server-Timing lines."""
+        route, request = passage.route, passage.request
+        site = route.site
+        total_ns = self._clock.monotonic_ns() - request.started_ns
+        limit_ns, exchange_ns = passage.limit_ns, passage.exchange_ns
+        own_ns = total_ns - limit_ns - exchange_ns
+        route.outcomes[outcome] += 1
+        site.overhead.observe(own_ns / _S)
+        if exchange_ns:
+            site.exchange_seconds.observe(exchange_ns / _S)
+        access = passage.access
+        self._log.write(
+            request.id,
+            access.account if access is not None else None,
+            site.name,
+            route.endpoint.label,
+            outcome,
+            passage.client_order_ids,
+            order_ids,
+            exchange_code,
+            site.egress,
+            own_ns,
+            limit_ns,
+            exchange_ns,
+        )
+        return (
+            b"X-Request-Id: %b\r\nServer-Timing: proxy;dur=%.3f, limit;dur=%.3f, "
+            b"exchange;dur=%.3f\r\n" % (request.id, own_ns / _MS, limit_ns / _MS, exchange_ns / _MS)
+        )
+
+
+def _detail(refusal: Refusal, request_id: bytes) -> str:
+    sent = "PERHAPS SENT" if refusal.slug == PERHAPS_SENT else "NOT SENT"
+    facts = f" {refusal.facts}," if refusal.facts else ""
+    return f"[tagproxy {refusal.slug}:{facts} {sent}, req {request_id.decode()}]"
+
+
+def _refusal_head(refusal: Refusal, timing: bytes) -> bytes:
+    head = _JSON + b"X-Tagproxy-Error: %b\r\n" % refusal.slug.encode() + timing
+    if refusal.retry_after_ms:
+        head += b"Retry-After: %d\r\n" % -(-refusal.retry_after_ms // 1000)
+    return head
+
+
+def _plain_body(status: int, detail: str) -> bytes:
+    """The body of an answer that belongs to no exchange."""
+    words = HTTPStatus(status).phrase
+    return orjson.dumps({"code": str(status), "msg": f"{words} {detail}"})

@@ -1,0 +1,50 @@
+"""One request on its way through: what each stage found out. No behaviour."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, final
+
+if TYPE_CHECKING:
+    from proxy.accounts.directory import Access
+    from proxy.model import Claim, Request
+    from proxy.routes import Route
+
+
+@final
+class Passage:
+    """One request on its way through: what each stage found out."""
+
+    __slots__ = (
+        "access",
+        "claim",
+        "client_order_ids",
+        "deadline_ns",
+        "digest",
+        "exchange_ns",
+        "expiry_bounds",
+        "least_ns",
+        "limit_ns",
+        "queued_ns",
+        "request",
+        "route",
+        "sent",
+        "sent_ns",
+        "wall_ms",
+    )
+
+    def __init__(self, request: Request, route: Route, wall_ms: int) -> None:
+        self.request = request
+        self.route = route
+        self.wall_ms = wall_ms
+        self.claim: Claim | None = None
+        self.access: Access | None = None
+        self.digest = b""  # reserved as used; empty for what may be repeated
+        self.sent = False  # a byte may have left
+        self.sent_ns = 0
+        self.least_ns = 0  # the least round trip known when it was sent
+        self.limit_ns = 0
+        self.exchange_ns = 0
+        self.queued_ns = 0
+        self.deadline_ns = 0
+        self.expiry_bounds = False  # the bot's own deadline ends the wait before ours does
+        self.client_order_ids = ""

@@ -1,0 +1,193 @@
+"""The route table: everything a request needs, found by one look-up of method and path.
+
+Built once at start and anew at a reload. A `Site` is one venue of one exchange table with what
+all its requests share; a `Route` is one of its endpoints with its own, already labelled, metrics.
+No decision is made here that depends on a request.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final, final
+
+from proxy.model import Action, Draw, Endpoint, Pool, Tag
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from proxy.accounts.directory import Access
+    from proxy.config import Address
+    from proxy.exchanges.spec import Exchange
+    from proxy.metrics import Count, Histogram, Metrics, Outcomes
+    from proxy.model import Broker, OnConflict
+    from proxy.net.upstream import Pool as Connections
+
+CANCELS: Final = 0
+ORDERS: Final = 1
+READS: Final = 2
+
+_GENERAL_HEADERS: Final = (
+    (b"content-type", b"Content-Type: "),
+    (b"accept", b"Accept: "),
+    (b"accept-language", b"Accept-Language: "),
+    (b"user-agent", b"User-Agent: "),
+)
+
+
+@final
+class Site:
+    """One venue of one exchange table, ready to serve."""
+
+    __slots__ = (
+        "accounts",
+        "broker",
+        "connections",
+        "deadline_ns",
+        "egress",
+        "endpoints",
+        "exchange",
+        "exchange_seconds",
+        "foreign",
+        "host",
+        "known_paths",
+        "metrics",
+        "name",
+        "on_conflict",
+        "overhead",
+        "passed_headers",
+        "rate_limited",
+        "request_line_end",
+        "unclassified_limit",
+        "venue",
+    )
+
+    def __init__(
+        self,
+        *,
+        name: str,
+        venue: str,
+        exchange: Exchange,
+        endpoints: tuple[Endpoint, ...],
+        accounts: Mapping[bytes, Access],
+        broker: Broker,
+        connections: Connections,
+        authority: str,
+        egress: str,
+        deadline_ns: int,
+        on_conflict: OnConflict,
+        unclassified_limit: tuple[int, int],
+        metrics: Metrics,
+    ) -> None:
+        self.name = name
+        self.venue = venue
+        self.exchange = exchange
+        self.endpoints = endpoints  # pools resolved: overrides and unpublished limits filled in
+        self.accounts = accounts
+        self.broker = broker
+        self.connections = connections
+        self.host = authority
+        self.egress = egress
+        self.deadline_ns = deadline_ns
+        self.on_conflict: OnConflict = on_conflict
+        self.unclassified_limit = unclassified_limit
+        self.metrics = metrics
+        self.known_paths = frozenset(endpoint.path.lower() for endpoint in endpoints)
+        self.passed_headers = _GENERAL_HEADERS + tuple(
+            (name.lower(), name + b": ") for name in exchange.passed_headers
+        )
+        self.request_line_end = (
+            b" HTTP/1.1\r\nHost: " + authority.encode() + b"\r\nAccept-Encoding: identity\r\n"
+        )
+        self.foreign: dict[str, int] = metrics.foreign(name, venue)
+        self.overhead: Histogram = metrics.overhead(name)
+        self.exchange_seconds: Histogram = metrics.exchange_seconds(name)
+        self.rate_limited: Count = metrics.exchange_rate_limited(name)
+
+
+@final
+class Route:
+    """One endpoint of a site, with what only its own requests share."""
+
+    __slots__ = (
+        "endpoint",
+        "outcomes",
+        "path",
+        "prefix",
+        "priority",
+        "public",
+        "read",
+        "site",
+        "tagged",
+        "unclassified",
+    )
+
+    def __init__(
+        self, site: Site, endpoint: Endpoint, prefix: bytes, path: bytes, *, unclassified: bool
+    ) -> None:
+        self.site = site
+        self.endpoint = endpoint
+        self.prefix = prefix
+        self.path = path
+        self.unclassified = unclassified
+        self.read = endpoint.action is Action.READ
+        self.public = endpoint.permission == "public"
+        self.priority = (
+            CANCELS
+            if endpoint.action is Action.CANCEL
+            else READS
+            if endpoint.action is Action.READ
+            else ORDERS
+        )
+        self.outcomes: Outcomes = site.metrics.outcomes(site.name, site.venue, endpoint.label)
+        self.tagged: Count = site.metrics.tagged(site.name, site.venue, endpoint.label, "rest")
+
+
+@final
+class Front:
+    """The routes of one listening port."""
+
+    __slots__ = ("_prefixes", "_routes", "address")
+
+    def __init__(self, address: Address) -> None:
+        self.address = address
+        self._routes: dict[bytes, Route] = {}
+        self._prefixes: list[tuple[bytes, Site, Route, Route]] = []
+
+    def add(self, site: Site, prefix: bytes) -> None:
+        """Serve a site below `prefix` (empty on a port of its own)."""
+        for endpoint in site.endpoints:
+            if endpoint.method == "WS":
+                continue
+            path = endpoint.path.encode()
+            key = endpoint.method.encode() + b" " + prefix + path
+            self._routes[key] = Route(site, endpoint, prefix, path, unclassified=False)
+        read, write = (
+            Route(site, endpoint, prefix, b"", unclassified=True)
+            for endpoint in _unclassified(site.unclassified_limit)
+        )
+        self._prefixes.append((prefix, site, read, write))
+        self._prefixes.sort(key=lambda entry: -len(entry[0]))
+
+    def find(self, method: bytes, path: bytes) -> Route | None:
+        """Return the route of a known endpoint."""
+        return self._routes.get(method + b" " + path)
+
+    def unclassified(self, method: bytes, path: bytes) -> Route | None:
+        """Return the route that serves what no table knows, if the prefix is one of ours."""
+        for prefix, _, read, write in self._prefixes:
+            if path.startswith(prefix + b"/"):
+                return read if method == b"GET" else write
+        return None
+
+    def sites(self) -> Iterable[Site]:
+        """Every site behind this port."""
+        return (site for _, site, _, _ in self._prefixes)
+
+
+def _unclassified(limit: tuple[int, int]) -> tuple[Endpoint, Endpoint]:
+    """Stand-ins for endpoints that no table knows; all of one user's share one budget."""
+    count, window_ns = limit
+    pool = Pool("unclassified", count, window_ns, ("user",), published=False)
+    return (
+        Endpoint("GET", "", Action.READ, "read", Tag.NONE, (Draw(pool),), label="unclassified"),
+        Endpoint("POST", "", Action.MOVE, "trade", Tag.NONE, (Draw(pool),), label="unclassified"),
+    )

@@ -1,0 +1,69 @@
+# Needs make and Python >= 3.11 with venv; everything else is installed from the lock files.
+#
+#   make demo    a simulated exchange, the proxy and one user; stays up until Ctrl-C
+#   make test    lint, types and every test
+#   make bench   CPU per request beside nginx passing through (needs nginx); ARGS="--help"
+#   make lock    write the lock files anew (needs uv)
+#   make clean   remove what the others made
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test bench lock clean
+.DELETE_ON_ERROR:
+
+# The first interpreter that is new enough and can make environments; override with PYTHON=...
+PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3.11; do \
+	"$$python" -c 'import ensurepip, sys, venv; sys.exit(sys.version_info < (3, 11))' \
+	2>/dev/null && echo "$$python" && break; done)
+
+VENV := .venv
+PIP := $(VENV)/bin/python -m pip --disable-pip-version-check --quiet
+PIP_INSTALL := $(PIP) install --require-hashes --requirement
+# The lock files have every dependency, the build's too: nothing more may be looked up.
+SELF := $(PIP) install --no-deps --no-build-isolation --no-index --editable .
+MALLOC := $$(grep -v '^\#' deploy/malloc.env)
+
+help:
+	@sed -n 's/^#   //p' Makefile
+
+demo: $(VENV)/.run
+	env $(MALLOC) $(VENV)/bin/tagproxy demo $(ARGS)
+
+test: $(VENV)/.test
+	PATH="$(CURDIR)/$(VENV)/bin:$$PATH" tests/check.sh $(ARGS)
+
+bench: $(VENV)/.test
+	$(VENV)/bin/python -m tests.bench $(ARGS)
+
+$(VENV)/.made:
+	@test -n "$(PYTHON)" || { \
+		echo "make: no Python >= 3.11 with venv and pip was found (on Debian: python3-venv);" \
+			"name one with make PYTHON=/path/to/python3" >&2; exit 1; }
+	$(PYTHON) -m venv --clear $(VENV)
+	@touch $@
+
+$(VENV)/.run: $(VENV)/.made requirements.lock pyproject.toml
+	$(PIP_INSTALL) requirements.lock
+	$(SELF)
+	@touch $@
+
+$(VENV)/.test: $(VENV)/.made tests/requirements.lock pyproject.toml
+	$(PIP_INSTALL) tests/requirements.lock
+	$(SELF)
+	@touch $@
+
+# No registry's name gets into the lock files; hashes cover every platform and Python.
+COMPILE := uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+	--no-annotate --no-header --no-emit-index-url $(UPGRADE)
+CLIENTS := ccxt==4.5.90 okx==2.1.2 python-okx==0.4.4
+
+lock:
+	echo 'setuptools>=80' | $(COMPILE) pyproject.toml - --output-file requirements.lock
+	$(COMPILE) pyproject.toml --group dev --constraint requirements.lock \
+		--output-file tests/requirements.lock
+	$(foreach pin,$(CLIENTS),echo '$(pin)' | $(COMPILE) - \
+		--output-file tests/clients/$(firstword $(subst ==, ,$(pin))).lock;)
+
+clean:
+	rm -rf $(VENV) .clients build dist *.egg-info .coverage coverage.xml \
+		.pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find proxy tests -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -6,7 +6,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import signal
-from typing import TYPE_CHECKING, Final, TypeAlias, final
+from typing import TYPE_CHECKING, Any, Final, TypeAlias, final
 
 import uvloop
 
@@ -22,6 +22,7 @@ from proxy.admin.server import AdminServer
 from proxy.answers import Answers
 from proxy.clock import SystemClock
 from proxy.delivery import Delivery
+from proxy.errors import CommandError
 from proxy.exchanges import registry
 from proxy.limits.limiter import Limiter
 from proxy.logs import RequestLog
@@ -32,9 +33,10 @@ from proxy.security.addresses import KnownAddresses
 from proxy.security.failures import Failures
 from proxy.security.replays import Replays
 from proxy.sites import Sites, bots_tls
+from proxy.tasks import spawn
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Coroutine, Mapping
     from pathlib import Path
 
     from proxy.config import Config
@@ -125,6 +127,7 @@ class Service:
             jitter_ns=config.limits.jitter_ns,
             unknown_before_ns=clock.monotonic_ns() if died else 0,
             store=self._history,
+            spawn=self._spawn,
         )
         self._replays = Replays(REPLAY_WINDOW_MS, clock.wall_ms())
         if died:
@@ -168,14 +171,21 @@ class Service:
                 handler = self._around(pipeline)
             listener = Listener(handler, limits, self._clock)
             address = pipeline.front.address
-            self._addresses.append(await listener.start(address.host, address.port, tls))
+            try:
+                self._addresses.append(await listener.start(address.host, address.port, tls))
+            except OSError as error:
+                raise CommandError(f"cannot listen on {address}: {error.strerror}") from error
             self._listeners.append(listener)
         self._metrics.connections(
             "bot", "http", lambda: sum(listener.connections for listener in self._listeners)
         )
         self._metrics.connections("exchange", "http", self._sites.connections)
         self._admin = AdminServer(self._metrics, self.missing)
-        await self._admin.start(self._config.admin.listen)
+        address = self._config.admin.listen
+        try:
+            await self._admin.start(address)
+        except OSError as error:
+            raise CommandError(f"cannot listen on {address}: {error.strerror}") from error
 
     async def stop(self) -> None:
         """Stop accepting, finish what is in flight, hand the counts over, close."""
@@ -200,6 +210,16 @@ class Service:
         await self._instance.release(clean=True)
         await self._database.close()
 
+    def _spawn(self, name: str, coroutine: Coroutine[Any, Any, None]) -> object:
+        return spawn(name, coroutine, self._died)
+
+    def _died(self, name: str, error: BaseException) -> None:
+        self._log.fault("background work failed", error, task=name)
+
+    def reload(self) -> None:
+        """Say what a reload cannot do yet. Users need none: every change is seen at once."""
+        self._log.event("warning", "a changed configuration needs a restart")
+
     def _report(self, line: str) -> None:
         self._log.event("warning", "accounts need a look", what=line)
 
@@ -219,6 +239,7 @@ async def _serve(config: Config) -> int:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, ended.set)
     service = Service(config)
+    loop.add_signal_handler(signal.SIGHUP, service.reload)
     await service.start()
     await ended.wait()
     await service.stop()

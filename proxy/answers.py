@@ -48,6 +48,12 @@ _DROPPED: Final = frozenset(
 )
 _MALFORMED: Final[dict[int, Slug]] = {413: "body_too_large", 503: "overloaded"}
 _JSON: Final = b"Content-Type: application/json\r\n"
+_LIMITED: Final = (
+    b"X-Request-Id: %b\r\nServer-Timing: proxy;dur=%.3f, limit;dur=%.3f, exchange;dur=%.3f\r\n"
+)
+_UNLIMITED: Final = (
+    b"X-Request-Id: %b\r\nServer-Timing: proxy;dur=%.3f, limit;dur=0, exchange;dur=%.3f\r\n"
+)
 _MS: Final = 1_000_000.0
 _S: Final = 1_000_000_000.0
 
@@ -69,12 +75,8 @@ class Answers:
         """A request id: unique to this process, and unlikely to be another's."""
         return b"%b-%x" % (self._prefix, next(self._numbers))
 
-    def answered(
-        self, passage: Passage, response: Response, verdict: Verdict, orders: int
-    ) -> Reply:
+    def answered(self, passage: Passage, response: Response, verdict: Verdict) -> Reply:
         """The exchange's answer: status and body as they came."""
-        if orders:
-            passage.route.tagged.n += orders
         outcome = "ok" if verdict.outcome == "ok" else "exchange_error"
         timing = self._record(passage, outcome, verdict.code, verdict.order_ids)
         lines = [
@@ -149,6 +151,8 @@ class Answers:
         limit_ns, exchange_ns = passage.limit_ns, passage.exchange_ns
         own_ns = total_ns - limit_ns - exchange_ns
         route.outcomes[outcome] += 1
+        if passage.sent:
+            route.tagged.n += passage.orders
         site.overhead.observe(own_ns / _S)
         if exchange_ns:
             site.exchange_seconds.observe(exchange_ns / _S)
@@ -167,10 +171,9 @@ class Answers:
             limit_ns,
             exchange_ns,
         )
-        return (
-            b"X-Request-Id: %b\r\nServer-Timing: proxy;dur=%.3f, limit;dur=%.3f, "
-            b"exchange;dur=%.3f\r\n" % (request.id, own_ns / _MS, limit_ns / _MS, exchange_ns / _MS)
-        )
+        if not limit_ns:
+            return _UNLIMITED % (request.id, own_ns / _MS, exchange_ns / _MS)
+        return _LIMITED % (request.id, own_ns / _MS, limit_ns / _MS, exchange_ns / _MS)
 
 
 def _detail(refusal: Refusal, request_id: bytes) -> str:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final, final
 
 from proxy.errors import Refusal, UpstreamError, UpstreamTimeout
-from proxy.limits.limiter import BucketsFull, NoSlot
+from proxy.limits.limiter import BucketsFull, NoSlot, Ticket, merged
 from proxy.model import Outbound, Signed
 from proxy.tasks import Signal
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from proxy.answers import Answers
     from proxy.clock import Clock
-    from proxy.limits.limiter import Bucket, Limiter, Ticket
+    from proxy.limits.limiter import Bucket, Limiter
     from proxy.model import Broker, Charge, Request, Response, Tagged, Verdict
     from proxy.net.upstream import Connection
     from proxy.passage import Passage
@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 TRIES_MAX: Final = 4  # connections tried for one request, and waits after the exchange's own no
 DRAWS_MAX: Final = 1_000  # remembered of one account: which buckets a charge draws on
+PASSED_MAX: Final = 1_000  # blocks of passed headers remembered of one exchange
+PASSED_BYTES_MAX: Final = 1_000
 RETRY_AFTER_S_MAX: Final = 3_600
 
 
@@ -60,7 +62,7 @@ class Delivery:
         passage.deadline_ns = request.started_ns + site.deadline_ns
         slots = self._slots(passage, outbound, charges)
         repeated = False
-        for _ in range(TRIES_MAX):
+        for tries_left in reversed(range(TRIES_MAX)):
             connection = None if repeated else connections.take()
             if connection is None:
                 connection = await self._admit(passage, slots, fresh=repeated)
@@ -83,7 +85,8 @@ class Delivery:
             verdict = site.exchange.classify(route.endpoint, response)
             if not verdict.rate_refused:
                 return response, verdict
-            if not await self._wait_again(passage, slots, response, verdict):
+            self._correct(passage, slots, response, verdict)
+            if verdict.processed or not tries_left or not await self._wait_again(passage, slots):
                 return response, verdict
         raise Refusal("upstream_unreachable", "every connection closed before the request")
 
@@ -92,7 +95,7 @@ class Delivery:
         access = passage.access
         if access is None:
             draws = self._draws(passage.route.site, "", outbound, charges)
-            return self._limiter.ticket(passage.request.peer, passage.route.priority, draws)
+            return Ticket(self._limiter, passage.request.peer, passage.route.priority, draws)
         account = access.account
         if type(charges) is tuple:
             known = account.draws[outbound.demo]
@@ -106,7 +109,7 @@ class Delivery:
                 known[id(charges)] = (charges, draws)
         else:
             draws = self._draws(passage.route.site, account.identity, outbound, charges)
-        return self._limiter.ticket(account.id, passage.route.priority, draws)
+        return Ticket(self._limiter, account.id, passage.route.priority, draws)
 
     def _draws(
         self, site: Site, identity: str, outbound: Outbound, charges: Sequence[Charge]
@@ -115,15 +118,17 @@ class Delivery:
         by_address = (site.host, site.egress, outbound.demo)
         by_user = (site.host, identity, outbound.demo) if identity else by_address
         try:
-            return [
-                (
-                    limiter.bucket(
-                        charge.pool, by_address if charge.pool.shared else by_user, charge.value
-                    ),
-                    charge.units,
-                )
-                for charge in charges
-            ]
+            return merged(
+                [
+                    (
+                        limiter.bucket(
+                            charge.pool, by_address if charge.pool.shared else by_user, charge.value
+                        ),
+                        charge.units,
+                    )
+                    for charge in charges
+                ]
+            )
         except BucketsFull as full:
             raise Refusal("overloaded", "too many different instruments at once") from full
 
@@ -232,21 +237,22 @@ class Delivery:
         else:
             slots.refund()
 
-    async def _wait_again(
+    def _correct(
         self, passage: Passage, slots: Ticket, response: Response, verdict: Verdict
-    ) -> bool:
-        """The exchange said "too many": mend our count, and queue again if nothing was done.
-
-        False when its answer has to go back to the bot as it is.
-        """
+    ) -> None:
+        """The exchange said "too many": our count was wrong."""
         passage.route.site.rate_limited.n += 1
         retry_after_ns = 0
         for name, value in response.headers:
             if name == b"retry-after" and value.isdigit():
                 retry_after_ns = min(int(value[:9]), RETRY_AFTER_S_MAX) * 1_000_000_000
         slots.refused(verdict.rate_refused, self._clock.monotonic_ns(), retry_after_ns)
-        if verdict.processed:
-            return False
+
+    async def _wait_again(self, passage: Passage, slots: Ticket) -> bool:
+        """Queue for another try of what the exchange refused for rate, and so did not do.
+
+        False when its answer has to go back to the bot as it is.
+        """
         passage.sent = False
         try:
             await self._wait(passage, slots)
@@ -258,16 +264,39 @@ class Delivery:
 
 def _message(method: bytes, signed: Signed, site: Site, request: Request) -> bytes:
     """The bytes that leave: headers from an allow-list, nothing else of the bot's."""
-    parts = [method, b" ", signed.target, site.request_line_end, signed.head]
-    get = request.headers.get
-    for name, line in site.passed_headers:
-        value = get(name)
-        if value is not None:
-            parts += (line, value, b"\r\n")
+    values = tuple(map(request.headers.get, site.passed_names))
+    passed = site.passed_lines.get(values)
+    if passed is None:
+        passed = _passed_lines(site, values)
     body = signed.body
     if body or method != b"GET":
-        parts.append(b"Content-Length: %d\r\n\r\n" % len(body))
-        parts.append(body)
-    else:
-        parts.append(b"\r\n")
-    return b"".join(parts)
+        return b"%b %b%b%b%bContent-Length: %d\r\n\r\n%b" % (
+            method,
+            signed.target,
+            site.request_line_end,
+            signed.head,
+            passed,
+            len(body),
+            body,
+        )
+    return b"%b %b%b%b%b\r\n" % (
+        method,
+        signed.target,
+        site.request_line_end,
+        signed.head,
+        passed,
+    )
+
+
+def _passed_lines(site: Site, values: tuple[bytes | None, ...]) -> bytes:
+    """The bot's own headers that go on, as lines; clients send the same ones again and again."""
+    passed = b"".join(
+        line + value + b"\r\n"
+        for (_, line), value in zip(site.passed_headers, values, strict=True)
+        if value is not None
+    )
+    if len(passed) <= PASSED_BYTES_MAX:
+        if len(site.passed_lines) >= PASSED_MAX:
+            site.passed_lines.clear()
+        site.passed_lines[values] = passed
+    return passed

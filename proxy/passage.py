@@ -24,6 +24,7 @@ class Passage:
         "expiry_bounds",
         "least_ns",
         "limit_ns",
+        "orders",
         "queued_ns",
         "request",
         "route",
@@ -48,3 +49,4 @@ class Passage:
         self.deadline_ns = 0
         self.expiry_bounds = False  # the bot's own deadline ends the wait before ours does
         self.client_order_ids = ""
+        self.orders = 0  # that carry our code

@@ -7,11 +7,12 @@ and sending is `delivery.py`.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal, final
+from typing import TYPE_CHECKING, Any, Literal, final
 
 from proxy.errors import Refusal
 from proxy.model import Broker, Reply
 from proxy.passage import Passage
+from proxy.routes import ORDERS
 from proxy.security.paths import decoded_path
 
 if TYPE_CHECKING:
@@ -78,7 +79,7 @@ class Pipeline:
     def screen(self, request: Request) -> Passage | Reply:
         """Decide on the head whether the body is worth reading: route, key, address, time."""
         request.id = self._answers.next_id()
-        route = self.front.find(request.method, request.path)
+        route = self.front.routes.get(request.method + b" " + request.path)
         try:
             if route is None:
                 route = self._route_unclassified(request)
@@ -168,31 +169,28 @@ class Pipeline:
         """Take a screened request with its body to the exchange and bring the answer back."""
         route, request = passage.route, passage.request
         site, endpoint = route.site, route.endpoint
-        exchange = site.exchange
+        exchange, access = site.exchange, passage.access
         try:
             self._verify(passage)
             content = exchange.read(endpoint, request)
             passage.client_order_ids = exchange.client_order_ids(content)
-            broker = self._broker(passage)
+            if access is not None and access.account.disabled:
+                self._let_close(passage, access, content)
+            broker = site.broker
+            if access is not None and access.account.code:
+                broker = Broker(access.account.code, broker.name, broker.mac)
             tagged = exchange.tag(endpoint, request, content, broker.code, site.on_conflict)
             if tagged.found:
                 site.foreign[tagged.found] += 1
+                passage.orders = tagged.orders
             charges = exchange.charges(endpoint, request, content)
             response, verdict = await self._delivery.deliver(passage, tagged, broker, charges)
-            return self._answers.answered(passage, response, verdict, tagged.orders)
+            return self._answers.answered(passage, response, verdict)
         except Refusal as refusal:
             return self._answers.refused(passage, refusal)
         finally:
             if passage.digest and not passage.sent:
                 self._replays.release(passage.digest)
-
-    @staticmethod
-    def _broker(passage: Passage) -> Broker:
-        """Whose code the order carries: the account's own, else the exchange table's."""
-        broker, access = passage.route.site.broker, passage.access
-        if access is None or not access.account.code:
-            return broker
-        return Broker(access.account.code, broker.name, broker.mac)
 
     def _verify(self, passage: Passage) -> None:
         claim, access, route = passage.claim, passage.access, passage.route
@@ -206,18 +204,28 @@ class Pipeline:
             self._failures.failed(claim.api_key, request.peer, request.started_ns)
             raise
         self._addresses.verified(request.peer, request.started_ns)
-        self._permit(passage, access)
+        if route.guarded or access.account.disabled:
+            self._permit(passage, access)
         now_ms = passage.wall_ms
         if claim.expires_ms and claim.expires_ms <= now_ms:
             raise Refusal("expired", "the deadline of the request has passed")
-        if route.endpoint.creates_or_moves:
+        if route.reserves:
             self._replays.reserve(digest, claim.timestamp_ms, now_ms)
             passage.digest = digest
 
+    @staticmethod
+    def _let_close(passage: Passage, access: Access, content: Any) -> None:
+        """`close-only` lets reads, cancels and reducing orders through."""
+        route = passage.route
+        if route.priority == ORDERS and not route.site.exchange.reduces(route.endpoint, content):
+            reason = access.account.reason or "the operator lets positions be closed only"
+            raise Refusal("forbidden_endpoint", f"account {access.account.label}: {reason}")
+
     def _permit(self, passage: Passage, access: Access) -> None:
         account, route, request = access.account, passage.route, passage.request
-        if account.disabled and not (account.disabled == "close-only" and route.priority != 1):
-            raise Refusal("user_disabled", f"{account.label}: disabled {account.reason}".rstrip())
+        if account.disabled == "block":
+            reason = account.reason or "the operator disabled it"
+            raise Refusal("user_disabled", f"account {account.label}: {reason}")
         sensitive = route.endpoint.sensitive
         if route.unclassified:
             path = decoded_path(request.path)

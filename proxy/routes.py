@@ -54,6 +54,8 @@ class Site:
         "on_conflict",
         "overhead",
         "passed_headers",
+        "passed_lines",
+        "passed_names",
         "rate_limited",
         "request_line_end",
         "unclassified_limit",
@@ -94,6 +96,8 @@ class Site:
         self.passed_headers = _GENERAL_HEADERS + tuple(
             (name.lower(), name + b": ") for name in exchange.passed_headers
         )
+        self.passed_names = tuple(name for name, _ in self.passed_headers)
+        self.passed_lines: dict[tuple[bytes | None, ...], bytes] = {}  # what they became
         self.request_line_end = (
             b" HTTP/1.1\r\nHost: " + authority.encode() + b"\r\nAccept-Encoding: identity\r\n"
         )
@@ -109,12 +113,14 @@ class Route:
 
     __slots__ = (
         "endpoint",
+        "guarded",
         "outcomes",
         "path",
         "prefix",
         "priority",
         "public",
         "read",
+        "reserves",
         "site",
         "tagged",
         "unclassified",
@@ -129,6 +135,8 @@ class Route:
         self.path = path
         self.unclassified = unclassified
         self.read = endpoint.action is Action.READ
+        self.reserves = endpoint.creates_or_moves  # its signature passes once
+        self.guarded = unclassified or endpoint.sensitive != ""  # not for every account
         self.public = endpoint.permission == "public"
         self.priority = (
             CANCELS
@@ -145,11 +153,11 @@ class Route:
 class Front:
     """The routes of one listening port."""
 
-    __slots__ = ("_prefixes", "_routes", "address")
+    __slots__ = ("_prefixes", "address", "routes")
 
     def __init__(self, address: Address) -> None:
         self.address = address
-        self._routes: dict[bytes, Route] = {}
+        self.routes: dict[bytes, Route] = {}  # by method, space and path with our prefix
         self._prefixes: list[tuple[bytes, Site, Route, Route]] = []
 
     def add(self, site: Site, prefix: bytes) -> None:
@@ -159,7 +167,7 @@ class Front:
                 continue
             path = endpoint.path.encode()
             key = endpoint.method.encode() + b" " + prefix + path
-            self._routes[key] = Route(site, endpoint, prefix, path, unclassified=False)
+            self.routes[key] = Route(site, endpoint, prefix, path, unclassified=False)
         read, write = (
             Route(site, endpoint, prefix, b"", unclassified=True)
             for endpoint in _unclassified(site.unclassified_limit)
@@ -169,7 +177,7 @@ class Front:
 
     def find(self, method: bytes, path: bytes) -> Route | None:
         """Return the route of a known endpoint."""
-        return self._routes.get(method + b" " + path)
+        return self.routes.get(method + b" " + path)
 
     def unclassified(self, method: bytes, path: bytes) -> Route | None:
         """Return the route that serves what no table knows, if the prefix is one of ours."""

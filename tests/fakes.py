@@ -141,6 +141,8 @@ def signed_request(
         b"ok-access-passphrase": passphrase,
         **(headers or {}),
     }
-    request = Request(method, prefix + target, named, ip_address(source), clock.monotonic_ns(), source)
+    request = Request(
+        method, prefix + target, named, ip_address(source), clock.monotonic_ns(), source
+    )
     request.body = body
     return request

@@ -528,6 +528,43 @@ async def test_an_accounts_own_code_overrides_the_exchanges() -> None:
     assert b'"tag":"HISCODE"' in world.connections.sent[0]
 
 
+@pytest.mark.parametrize(
+    ("path", "body", "passes"),
+    [
+        (ORDER_PATH, ORDER, False),
+        (ORDER_PATH, ORDER[:-1] + b',"reduceOnly":true}', True),
+        (ORDER_PATH, ORDER[:-1] + b',"reduceOnly":"true"}', True),
+        (ORDER_PATH, ORDER[:-1] + b',"reduceOnly":true,"reduceOnly":false}', False),
+        (b"/api/v5/trade/close-position", b'{"instId":"BTC-USDT-SWAP","mgnMode":"cross"}', True),
+        (b"/api/v5/trade/cancel-order", b'{"instId":"BTC-USDT-SWAP","ordId":"1"}', True),
+        (b"/api/v5/trade/amend-order", b'{"instId":"BTC-USDT-SWAP","ordId":"1"}', False),
+    ],
+)
+async def test_a_close_only_account_may_only_get_out(
+    path: bytes, body: bytes, passes: bool
+) -> None:
+    world = World()
+    world.access.account.disabled = "close-only"
+    reply = await world.send(signed_request(b"POST", path, body, clock=world.clock))
+    assert slug(reply) == ("" if passes else "forbidden_endpoint")
+    assert (await world.get(b"/api/v5/account/balance")).status == 200
+
+
+async def test_an_exchange_that_keeps_refusing_for_rate_is_not_asked_for_ever() -> None:
+    world = World(*(respond(429, TOO_MANY) for _ in range(9)))
+    reply = await world.order()
+    assert (reply.status, reply.body) == (429, TOO_MANY)
+    assert len(world.connections.sent) <= 4
+
+
+async def test_an_order_of_unknown_fate_counts_as_tagged() -> None:
+    world = World(UpstreamError("reset", sent=True))
+    await world.order()
+    route = world.pipeline.front.find(b"POST", b"/okx" + ORDER_PATH)
+    assert route is not None
+    assert route.tagged.n == 1
+
+
 async def test_every_answer_is_counted_and_logged_once() -> None:
     world = World()
     await world.order()

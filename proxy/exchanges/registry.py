@@ -87,6 +87,7 @@ _FUNCTIONS = (
     "classify",
     "refusal",
     "client_order_ids",
+    "reduces",
     "sensitive_class",
     "code_fault",
     "triple_fault",

@@ -130,6 +130,7 @@ class Exchange:
     classify: Classify
     refusal: RenderRefusal
     client_order_ids: ClientOrderIds
+    reduces: Reduces
     sensitive_class: SensitiveClass  # for any path, in the table or not
     code_fault: CodeFault
     triple_fault: TripleFault
@@ -140,6 +141,12 @@ class ClientOrderIds(Protocol):
     """The bot's own order ids in what `read` returned, comma-joined; for the log line."""
 
     def __call__(self, content: Any) -> str: ...
+
+
+class Reduces(Protocol):
+    """Whether everything a request orders can only make positions smaller."""
+
+    def __call__(self, endpoint: Endpoint, content: Any) -> bool: ...
 
 
 class SensitiveClass(Protocol):

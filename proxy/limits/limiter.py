@@ -30,11 +30,19 @@ if TYPE_CHECKING:
     from proxy.limits.buckets import Spawn
     from proxy.limits.history import SpentRow, SpentStore
 
-__all__ = ["Bucket", "BucketsFull", "Limiter", "NoSlot", "QueueFull", "Ticket"]
+__all__ = ["Bucket", "BucketsFull", "Limiter", "NoSlot", "QueueFull", "Ticket", "merged"]
 
 # uvloop rounds timers to whole milliseconds, also down: half of one more, and none fires early.
 _TIMER_SLACK_NS: Final = 500_000
 _STORING_NS: Final = 1_000_000_000  # how long our own store may take, whatever max_wait says
+
+
+def merged(draws: list[tuple[Bucket, int]]) -> list[tuple[Bucket, int]]:
+    """Put draws on one bucket together, as a `Ticket` wants them."""
+    units: dict[Bucket, int] = {}
+    for bucket, drawn in draws:
+        units[bucket] = units.get(bucket, 0) + drawn
+    return list(units.items()) if len(units) < len(draws) else draws
 
 
 @final
@@ -75,13 +83,7 @@ class Limiter:
 
         `account` is whoever takes turns with others; `priority` 0 cancels, 1 orders, 2 reads.
         """
-        if len(draws) > 1:
-            units: dict[Bucket, int] = {}
-            for bucket, drawn in draws:
-                units[bucket] = units.get(bucket, 0) + drawn
-            if len(units) < len(draws):
-                draws = list(units.items())
-        return Ticket(self, account, priority, draws)
+        return Ticket(self, account, priority, merged(draws))
 
     def restore(self, rows: Iterable[tuple[str, int, int, int]], wall_ms: int) -> None:
         """Take on what earlier processes spent, before the first request. See `Buckets`."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from proxy.exchanges.okx.auth import TIMESTAMP_WINDOW_MS, identify, sign, verify
 from proxy.exchanges.okx.broker import code_fault, tag
 from proxy.exchanges.okx.charges import charges
-from proxy.exchanges.okx.content import client_order_ids, read
+from proxy.exchanges.okx.content import client_order_ids, read, reduces
 from proxy.exchanges.okx.keys import issue, triple_fault
 from proxy.exchanges.okx.reply import classify, refusal
 from proxy.exchanges.okx.rows import TABLE, sensitive_class
@@ -16,7 +16,7 @@ EXCHANGE = Exchange(
     venues=("main",),
     endpoints=TABLE.endpoints,
     pools=TABLE.pools,
-    passed_headers=(b"exptime",),  # sign itself writes x-simulated-trading
+    passed_headers=(b"expTime",),  # sign itself writes x-simulated-trading
     timestamp_window_ms=TIMESTAMP_WINDOW_MS,
     identify=identify,
     verify=verify,
@@ -27,6 +27,7 @@ EXCHANGE = Exchange(
     classify=classify,
     refusal=refusal,
     client_order_ids=client_order_ids,
+    reduces=reduces,
     sensitive_class=sensitive_class,
     code_fault=code_fault,
     triple_fault=triple_fault,

@@ -24,6 +24,8 @@ _CODE: Final = re.compile(r"[A-Za-z0-9]{1,16}")
 _PLAIN_TAG: Final = re.compile(rb'"tag"[ \t\r\n]*:[ \t\r\n]*("[^"]*"|null)')
 _SHOWN_TAG: Final = re.compile(r"[\x21\x23-\x7e]{1,40}")
 _ABSENT: Final = object()
+_BODY: Final = Tag.BODY
+_EACH_ITEM: Final = Tag.EACH_ITEM
 
 Edit = tuple[int, int, bytes]
 
@@ -44,7 +46,7 @@ def tag(
     none. Where the tag selects orders (`scope`, `query-filter`) nothing is counted.
     """
     where = endpoint.tag
-    if where is Tag.BODY or where is Tag.EACH_ITEM:
+    if where is _BODY or where is _EACH_ITEM:
         if request.suffix:
             _refuse_tag_in_query(request.suffix)
         tagged = None
@@ -77,7 +79,8 @@ def _tag_plain(
             return None
         at = body.find(b"{") + 1
         return Tagged(body[:at] + b'"tag":"' + code + b'",' + body[at:], request.suffix, "none", 1)
-    if body.count(b'"tag"') != 1 or body.find(b"\\") >= 0:
+    # Flat text has each key once and no colon in a string: what matches is the key itself.
+    if body.find(b"\\") >= 0 or not (content.flat or body.count(b'"tag"') == 1):
         return None
     match = _PLAIN_TAG.search(body)
     if match is None or (sent and on_conflict != "replace"):

@@ -13,10 +13,11 @@ import orjson
 
 from proxy.errors import Refusal
 from proxy.exchanges.okx.spans import Order, orders
-from proxy.model import Endpoint, Request, Tag
+from proxy.model import Action, Endpoint, Request, Tag
 
 ITEMS_MAX_UNSTATED: Final = 100  # of an array where the docs give no length
 _ID_KEYS: Final = ("clOrdId", "algoClOrdId", "clTReqId", "clRfqId", "clQuoteId", "clReqId")
+_CLOSING_PATHS: Final = ("/api/v5/trade/close-position", "/api/v5/copytrading/close-subposition")
 _ID_CHARACTERS_MAX: Final = 64
 _IDS_CHARACTERS_MAX: Final = 700
 _NEEDS_BODY: Final = (Tag.BODY, Tag.EACH_ITEM, Tag.SCOPE)
@@ -148,6 +149,19 @@ def client_order_ids(content: Any) -> str:
         return _id_of(items[0])
     ids = [found for item in items if (found := _id_of(item))]
     return ",".join(ids)[:_IDS_CHARACTERS_MAX]
+
+
+def reduces(endpoint: Endpoint, content: Any) -> bool:
+    """Whether everything ordered is reduce-only, or closes a position by what it is."""
+    if endpoint.path in _CLOSING_PATHS:
+        return True
+    items = content.items
+    return (
+        endpoint.action is Action.PLACE
+        and bool(items)
+        and content.flat
+        and all(str(item.get("reduceOnly")).lower() == "true" for item in items)
+    )
 
 
 def _id_of(item: object) -> str:

@@ -16,6 +16,7 @@ from proxy.model import Action, Endpoint, Response, Verdict
 if TYPE_CHECKING:
     from proxy.errors import Slug
 
+_READ: Final = Action.READ
 _RATE_CODES: Final = frozenset(("50011", "50040", "50061", "58102"))
 _SUBACCOUNT_RATE_CODE: Final = "50061"
 # Time-out, unavailable, busy, system error: an order may have got through all the same.
@@ -70,10 +71,13 @@ def refusal(slug: Slug, path: bytes, detail: str) -> tuple[int, bytes]:
 
 def classify(endpoint: Endpoint, response: Response) -> Verdict:
     """Say what an answer means. Never raises."""
-    if endpoint.action is Action.READ:
+    if endpoint.action is _READ:
         return _read_verdict(response)
     body = response.body
-    if response.status == 200 and body.startswith(_OK) and body.endswith(b"}"):
+    if response.status == 200 and body.startswith(_OK) and body[-1:] == b"}":
+        if endpoint.items_max == 1:
+            match = _ORDER_ID.search(body)
+            return Verdict("ok", "0", str(match[1], "ascii") if match is not None else "")
         return Verdict("ok", "0", _ids_of(body))
     try:
         answer = orjson.loads(body)

@@ -36,6 +36,7 @@ BAD_USAGE: Final = 2
 BAD_CONFIG: Final = 78
 _INPUT_CHARS_MAX: Final = 65_536
 _ISSUE_RANDOM_BYTES: Final = 64
+SERVED_MODES: Final = ("sign",)  # of those an account may be stored in
 _SIGNED_TAGS: Final = frozenset((Tag.BODY, Tag.EACH_ITEM, Tag.WS_ARGS, Tag.QUERY_FILTER))
 
 
@@ -194,6 +195,8 @@ def _check_mode(exchange: Exchange, args: argparse.Namespace) -> None:
         raise UsageFault(f"--issue: in mode {args.mode} bots sign with their own exchange key")
     if args.mode == "observe" and args.code:
         raise UsageFault("--code: in mode observe nothing is changed")
+    if args.mode not in SERVED_MODES:
+        raise UsageFault(f"--mode {args.mode}: this version serves accounts in mode sign only")
 
 
 def _read_held(exchange: Exchange, mode: str) -> Held:

@@ -207,9 +207,20 @@ def test_add_refuses_bad_input_without_quoting_it(users: Users, given: object, w
 
 
 @pytest.mark.parametrize(("exchange", "mode"), [("headers", "keyless"), ("okx", "observe")])
-def test_modes_that_sign_nothing_need_an_api_key_and_keep_no_secret(
+def test_a_mode_that_cannot_be_served_yet_is_refused(
     users: Users, exchange: str, mode: str
 ) -> None:
+    """Better than an account whose every request would fail."""
+    add = ("add", "alice", "--exchange", exchange, "--mode", mode)
+    assert "mode sign only" in users.refused(2, *add, given={"api_key": "the-only-key-there-is"})
+    assert users.json("list") == []
+
+
+@pytest.mark.parametrize(("exchange", "mode"), [("headers", "keyless"), ("okx", "observe")])
+def test_modes_that_sign_nothing_need_an_api_key_and_keep_no_secret(
+    users: Users, exchange: str, mode: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("proxy.cli.users.SERVED_MODES", ("sign", "keyless", "observe"))
     add = ("add", "alice", "--exchange", exchange, "--mode", mode)
     assert "api_key is missing" in users.refused(1, *add, given={})
     assert "no API key" in users.refused(1, *add, given={"api_key": "two words"})

@@ -4,11 +4,14 @@ Who calls whom, top to bottom; each may import only what stands below it:
 
     cli            the commands: parse, call, print
     app            composition root: configuration -> objects -> serve -> drain
-    admin  sim     control plane; the simulated exchanges
-    pipeline       one request's way: route, identify, verify, tag, admit, sign, send, classify
-    net  accounts  metrics  logs   sockets; who may pass; what is seen
-    exchanges  limits              sans-io: what an exchange wants, what it allows
-    model  errors  clock  tasks    values, errors, time, how work is started
+    sites  admin  sim   what a configuration serves; control plane; simulated exchanges
+    pipeline       one request's way: route, identify | verify, tag, charge, answer
+    delivery       its second half: admit = sign = send, and what the answer means for the limits
+    answers        what goes back, and what is counted and written down about it
+    routes  passage     what a request finds by its path; what its stages found out
+    net  accounts  security  config  metrics  logs   sockets; who may pass; settings; what is seen
+    exchanges  limits   sans-io: what an exchange wants, what it allows
+    model  errors  clock  tasks   values, errors, time, how work is started
 """
 
 from __future__ import annotations

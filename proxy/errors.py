@@ -6,7 +6,7 @@ A `Refusal` is an answer to a bot and carries one of the contract's slugs; each 
 
 from __future__ import annotations
 
-from typing import Final, Literal, final
+from typing import Final, Literal, final, get_args
 
 Slug = Literal[
     "missing_credentials",
@@ -32,29 +32,7 @@ Slug = Literal[
     "upstream_unknown",
 ]
 
-SLUGS: Final[tuple[Slug, ...]] = (
-    "missing_credentials",
-    "unknown_key",
-    "user_disabled",
-    "bad_passphrase",
-    "bad_signature",
-    "stale_timestamp",
-    "replayed",
-    "ip_not_allowed",
-    "forbidden_endpoint",
-    "bad_request",
-    "tag_conflict",
-    "body_too_large",
-    "rate_limited",
-    "expired",
-    "upstream_unreachable",
-    "shutting_down",
-    "not_ready",
-    "overloaded",
-    "exchange_ban",
-    "internal",
-    "upstream_unknown",
-)
+SLUGS: Final[tuple[Slug, ...]] = get_args(Slug)
 
 PERHAPS_SENT: Final[Slug] = "upstream_unknown"
 

@@ -55,6 +55,12 @@ _KIND_EVENTS_MAX: Final = 5
 _KIND_WINDOW_MS: Final = 10_000
 _KINDS_MAX: Final = 1_000
 _FRAMES_MAX: Final = 6
+_TEXTS_MAX: Final = 20_000  # names whose JSON is remembered
+_LINE: Final = (
+    b'{"time":"%b","request_id":"%b","user":%b,"account":%b,"exchange":%b,"endpoint":%b,'
+    b'"outcome":%b,"client_order_id":%b,"order_id":%b,"exchange_code":%b,"egress":%b,'
+    b'"proxy_ms":%d.%03d,"limit_ms":%d.%03d,"exchange_ms":%d.%03d}\n'
+)
 _CLOCK: Final = SystemClock()
 
 
@@ -76,6 +82,7 @@ class RequestLog:
         "_second",
         "_second_text",
         "_some",
+        "_texts",
         "_thread",
         "_wall_ms",
     )
@@ -103,7 +110,8 @@ class RequestLog:
         self._thread: threading.Thread | None = None
         self._kinds: dict[tuple[str, str], list[int]] = {}
         self._second = -1
-        self._second_text = ""
+        self._second_text = b""
+        self._texts: dict[str, bytes] = {}
         self._others: list[logging.Handler] | None = None
 
     @property
@@ -221,38 +229,57 @@ class RequestLog:
 
     def _render(self, entry: _Entry) -> bytes:
         if isinstance(entry, dict):
-            entry["time"] = self._time(cast("int", entry["time"]))
+            entry["time"] = self._time(cast("int", entry["time"])).decode()
             return _json(entry)
         wall_ms, (request_id, account, exchange, endpoint, outcome, *texts, own, limit, away) = (
             entry
         )
         client_order_id, order_id, code, egress = texts
-        return _json(
-            {
-                "time": self._time(wall_ms),
-                "request_id": request_id.decode("ascii", "replace"),
-                "user": account.user if account is not None else "",
-                "account": account.label if account is not None else "",
-                "exchange": exchange,
-                "endpoint": endpoint,
-                "outcome": outcome,
-                "client_order_id": client_order_id[:_TEXT_MAX],
-                "order_id": order_id[:_TEXT_MAX],
-                "exchange_code": code[:_TEXT_MAX],
-                "egress": egress,
-                "proxy_ms": own // 1000 / 1000,
-                "limit_ms": limit // 1000 / 1000,
-                "exchange_ms": away // 1000 / 1000,
-            }
+        known = self._known_text
+        return _LINE % (
+            self._time(wall_ms),
+            request_id,
+            known(account.user if account is not None else ""),
+            known(account.label if account is not None else ""),
+            known(exchange),
+            known(endpoint),
+            known(outcome),
+            _json_text(client_order_id),
+            _json_text(order_id),
+            _json_text(code),
+            known(egress),
+            *divmod(own // 1000, 1000),
+            *divmod(limit // 1000, 1000),
+            *divmod(away // 1000, 1000),
         )
 
-    def _time(self, wall_ms: int) -> str:
+    def _known_text(self, text: str) -> bytes:
+        """A name as JSON: there are few, and they come again."""
+        found = self._texts.get(text)
+        if found is None:
+            if len(self._texts) >= _TEXTS_MAX:
+                self._texts.clear()
+            found = self._texts[text] = _json_text(text)
+        return found
+
+    def _time(self, wall_ms: int) -> bytes:
         """RFC 3339, UTC."""
         second, ms = divmod(wall_ms, 1000)
         if second != self._second:
-            self._second_text = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(second))
+            text = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(second))
+            self._second_text = text.encode()
             self._second = second
-        return f"{self._second_text}.{ms:03}Z"
+        return b"%b.%03dZ" % (self._second_text, ms)
+
+
+def _json_text(text: str) -> bytes:
+    """A text as JSON, quotes and all."""
+    if len(text) > _TEXT_MAX:
+        text = text[:_TEXT_MAX]
+    try:
+        return orjson.dumps(text)
+    except orjson.JSONEncodeError:  # a lone surrogate in what a bot sent
+        return orjson.dumps(text.encode(errors="replace").decode())
 
 
 def _json(entry: dict[str, object]) -> bytes:

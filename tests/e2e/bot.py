@@ -10,6 +10,7 @@ import hashlib
 import hmac
 import http.client
 import json
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -28,6 +29,15 @@ ORDER = {
     "sz": "0.001",
 }
 FOREIGN_TAG = "6b9ad766b55dBCDE"  # ccxt's
+
+
+_signed_ms = [0]
+
+
+def _next_ms() -> int:
+    """Return the time, never the same twice: equal orders must not have equal signatures."""
+    _signed_ms[0] = max(_signed_ms[0] + 1, time.time_ns() // 1_000_000)
+    return _signed_ms[0]
 
 
 @final
@@ -75,9 +85,7 @@ class Bot:
     def headers(
         self, method: str, target: str, body: bytes = b"", *, now_ms: int | None = None
     ) -> dict[str, str]:
-        moment = datetime.now(UTC)
-        if now_ms is not None:
-            moment = datetime.fromtimestamp(now_ms / 1000, UTC)
+        moment = datetime.fromtimestamp((now_ms or _next_ms()) / 1000, UTC)
         stamp = moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
         message = f"{stamp}{method}{target}".encode() + body
         mac = hmac.new(self.triple.secret.encode(), message, hashlib.sha256).digest()

@@ -7,7 +7,7 @@ A task per request costs 3 µs, so a request's coroutine is driven by `Drive`: w
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast, final
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, final
 
 from proxy.errors import BotGone
 
@@ -44,12 +44,12 @@ def spawn(
 class Signal(Generic[T]):
     """One value that one driven coroutine waits for. Settling it resumes the coroutine at once."""
 
-    __slots__ = ("_error", "_resume", "_settled", "_value")
+    __slots__ = ("_drive", "_error", "_settled", "_value")
 
     def __init__(self) -> None:
-        self._resume: Callable[[], None] | None = None
+        self._drive: Drive[Any] | None = None  # of the coroutine that waits
         self._settled = False
-        self._value: T | None = None
+        self._value: Any = None
         self._error: BaseException | None = None
 
     def settle(self, value: T) -> None:
@@ -57,30 +57,33 @@ class Signal(Generic[T]):
         if not self._settled:
             self._settled = True
             self._value = value
-            if self._resume is not None:
-                self._resume()
+            if self._drive is not None:
+                self._drive._run(None)
 
     def fail(self, error: BaseException) -> None:
         """Make the waiter raise `error`. A signal that is settled already stays as it is."""
         if not self._settled:
             self._settled = True
             self._error = error
-            if self._resume is not None:
-                self._resume()
+            if self._drive is not None:
+                self._drive._run(None)
 
     def conclude(self, value: T | None, error: BaseException | None) -> None:
         """Settle with `value`, or fail with `error` where there is one; a two-sided callback."""
-        if error is None:
-            self.settle(cast("T", value))
-        else:
-            self.fail(error)
+        if not self._settled:
+            self._settled = True
+            self._value = value
+            self._error = error
+            if self._drive is not None:
+                self._drive._run(None)
 
     def __await__(self) -> Generator[Signal[T], None, T]:
         if not self._settled:
             yield self
         if self._error is not None:
             raise self._error
-        return cast("T", self._value)
+        value: T = self._value
+        return value
 
 
 @final
@@ -107,16 +110,18 @@ class Drive(Generic[T]):
         """Run until the coroutine waits or ends."""
         self._run(None)
 
+    def again(self, coroutine: Coroutine[Any, None, T]) -> None:
+        """Run another coroutine, as the first; the one before has ended."""
+        self._coroutine = coroutine
+        self._run(None)
+
     def drop(self) -> None:
         """Throw `BotGone` into the coroutine where it waits; it may clean up, or go on."""
         waiting = self._waiting
         if waiting is not None:
             if type(waiting) is Signal:
-                waiting._resume = None  # what settles it now comes too late
+                waiting._drive = None  # what settles it now comes too late
             self._run(BotGone())
-
-    def _resume(self) -> None:
-        self._run(None)
 
     def _run(self, error: BaseException | None) -> None:
         self._waiting = None
@@ -130,7 +135,7 @@ class Drive(Generic[T]):
             return
         self._waiting = waited
         if type(waited) is Signal:
-            waited._resume = self._resume
+            waited._drive = self
         else:
             self._await_future(waited)
 

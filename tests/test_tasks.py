@@ -128,6 +128,24 @@ async def test_dropping_what_has_ended_changes_nothing() -> None:
     assert ended.calls == [(1, None)]
 
 
+async def test_a_drive_runs_one_coroutine_after_another() -> None:
+    signals: list[Signal[int]] = [Signal(), Signal()]
+
+    async def work(signal: Signal[int]) -> int:
+        return await signal
+
+    ended = Ended()
+    drive = Drive(work(signals[0]), ended)
+    drive.start()
+    drive.drop()
+    assert isinstance(ended.calls[0][1], BotGone)
+    drive.again(work(signals[1]))
+    signals[0].settle(1)
+    assert len(ended.calls) == 1
+    signals[1].settle(2)
+    assert ended.calls[1:] == [(2, None)]
+
+
 async def test_the_death_of_a_background_task_is_reported_under_its_name() -> None:
     deaths: list[tuple[str, BaseException]] = []
 

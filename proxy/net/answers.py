@@ -19,6 +19,7 @@ LAST_RESORT: Final = (
     b"HTTP/1.1 500 Internal Server Error\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
 )
 
+_LENGTHS_MAX: Final = 4096
 _BODYLESS: Final = frozenset({204, 304})
 _REASONS: Final = {status.value: status.phrase.encode() for status in HTTPStatus}
 
@@ -27,39 +28,38 @@ _REASONS: Final = {status.value: status.phrase.encode() for status in HTTPStatus
 class Answers:
     """Status lines and Date, prepared."""
 
-    __slots__ = ("_clock", "_second", "_starts")
+    __slots__ = ("_clock", "_lengths", "_starts", "_until_ns")
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self._second = 0
+        self._until_ns = 0  # when the present second of the wall clock ends, monotonic
         self._starts: dict[int, bytes] = {}
+        self._lengths: dict[int, bytes] = {}
 
-    def render(self, reply: Reply, connection: bytes, *, head_only: bool) -> bytes:
-        """Return the whole answer. `connection` is one of the lines in `framing`; `head_only`
-        is for answers to HEAD."""
-        second = self._clock.wall_ms() // 1000
-        if second != self._second:
-            self._second = second
+    def render(self, reply: Reply, connection: bytes, method: bytes, now_ns: int) -> bytes:
+        """Return the whole answer to a request with `method` (b"" where there was none).
+        `connection` is one of the lines in `framing`; `now_ns` is monotonic."""
+        if now_ns >= self._until_ns:
+            self._until_ns = now_ns + 1_000_000_000 - self._clock.wall_ms() % 1000 * 1_000_000
             self._starts.clear()
-        status = reply.status
-        start = self._starts.get(status)
-        if start is None:
-            start = self._start(status)
+        start = self._starts.get(reply.status) or self._start(reply.status)
         body = reply.body
-        if head_only or status in _BODYLESS:
+        if method == b"HEAD" or reply.status in _BODYLESS:
             # A relayed answer to HEAD came without the body whose length it would tell.
-            length = b"Content-Length: %d\r\n" % len(body) if body and head_only else b""
+            length = b"Content-Length: %d\r\n" % len(body) if body and method == b"HEAD" else b""
             return b"%b%b%b%b\r\n" % (start, reply.head, connection, length)
-        return b"%b%b%bContent-Length: %d\r\n\r\n%b" % (
-            start,
-            reply.head,
-            connection,
-            len(body),
-            body,
-        )
+        size = len(body)
+        length = self._lengths.get(size) or self._length(size)
+        return b"".join((start, reply.head, connection, length, body))
+
+    def _length(self, size: int) -> bytes:
+        if len(self._lengths) >= _LENGTHS_MAX:
+            self._lengths.clear()
+        length = self._lengths[size] = b"Content-Length: %d\r\n\r\n" % size
+        return length
 
     def _start(self, status: int) -> bytes:
-        date = formatdate(self._second, usegmt=True).encode()
+        date = formatdate(self._clock.wall_ms() // 1000, usegmt=True).encode()
         reason = _REASONS.get(status, b"")
         start = b"HTTP/1.1 %d %b\r\nDate: %b\r\n" % (status, reason, date)
         self._starts[status] = start

@@ -1,32 +1,25 @@
 """One bot's connection: bytes in, requests to the handler one at a time, answers out in order.
 
-The head is read by `framing`, a body that is not all here by `bodies`. Bytes behind a request in
-flight wait, bounded. A bot that hangs up before its request was sent takes it back; after that
-it only loses the answer. RFC 9112 section 9.
+The head is read by `layouts` or `framing`, a body that is not all here by `bodies`. Bytes behind
+a request in flight wait, bounded. A bot that hangs up before its request was sent takes it back;
+after that it only loses the answer. RFC 9112 section 9.
 """
 
 from __future__ import annotations
 
 import asyncio
 from ipaddress import IPv4Address, IPv6Address, ip_address
-from typing import TYPE_CHECKING, Final, Generic, TypeVar, cast, final
+from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar, cast, final
 
 from proxy.errors import BotGone
 from proxy.model import Reply, Request
-from proxy.net.answers import CONTINUE, LAST_RESORT
+from proxy.net.answers import CONTINUE
 from proxy.net.bodies import body_of
-from proxy.net.bot_socket import (
-    BODY,
-    BUSY,
-    CLOSING,
-    DISCARDING,
-    FLUSHING,
-    GONE,
-    READY,
-    BotSocket,
-)
+from proxy.net.bot_answers import BotAnswers
+from proxy.net.bot_socket import BODY, BUSY, CLOSING, DISCARDING, FLUSHING, GONE, READY
 from proxy.net.deadlines import NEVER
-from proxy.net.framing import CLOSE, NONE, Malformed, probe
+from proxy.net.framing import NONE, Malformed, probe
+from proxy.net.layouts import RequestLayouts
 from proxy.tasks import Drive
 
 if TYPE_CHECKING:
@@ -40,19 +33,10 @@ _UNKNOWN_SOURCE: Final = IPv4Address(0)
 
 
 @final
-class BotConnection(BotSocket, Generic[T]):
+class BotConnection(BotAnswers, Generic[T]):
     """The protocol of one connection."""
 
-    __slots__ = (
-        "_connection",
-        "_drive",
-        "_peer",
-        "_request",
-        "_source",
-        "_started_ns",
-        "_ticket",
-        "_working",
-    )
+    __slots__ = ("_drive", "_expected", "_layouts", "_peer", "_source", "_started_ns", "_working")
 
     _listener: Listener[T]
 
@@ -61,10 +45,9 @@ class BotConnection(BotSocket, Generic[T]):
         self._source: IPv4Address | IPv6Address = _UNKNOWN_SOURCE
         self._peer = ""  # the same as text
         self._started_ns = 0  # first byte of the present request
-        self._request: Request | None = None
-        self._connection = NONE  # the Connection line of the next answer
-        self._ticket: T | None = None
-        self._drive: Drive[Reply] | None = None
+        self._drive: Drive[Reply] | None = None  # of the present request, or of the last one
+        self._expected = 0  # the length of the body that is to come, or CHUNKED
+        self._layouts = RequestLayouts()
         self._working = False
 
     # ---- called by the event loop -----------------------------------------------------------
@@ -73,6 +56,7 @@ class BotConnection(BotSocket, Generic[T]):
         """Note where the bot is, and turn it away if there are too many."""
         self._transport = cast("asyncio.Transport", transport)
         self._source = _source_of(transport)
+        self._peer = str(self._source)
         listener = self._listener
         if listener.admit(self):
             listener.wheel.limit(self, listener.now_ns() + listener.limits.idle_timeout_ns)
@@ -82,13 +66,29 @@ class BotConnection(BotSocket, Generic[T]):
     def data_received(self, data: bytes) -> None:
         """Take bytes in."""
         try:
-            if self._state == READY:
+            state = self._state
+            if state == READY:
                 if self._queued:
                     data = self._queued + data
                     self._queued = b""
                     self._release()
                 else:
                     self._started_ns = self._listener.now_ns()
+                    layout = self._layouts.last
+                    if layout is not None:
+                        request = layout.read(data, self._source, self._started_ns, self._peer)
+                        if request is not None:
+                            self._request = request
+                            self._connection = NONE
+                            self._expects_continue = False
+                            end = self._take(data, layout.size, layout.body_bytes)
+                            if end == len(data):
+                                return
+                            data = data[end:]
+            elif state == BODY and len(data) == self._expected and self._body is None:
+                # clients like to send head and body one after the other
+                self._begin_on(data)
+                return
             self._work(data)
         except Malformed as fault:
             self._refuse(fault)
@@ -114,6 +114,7 @@ class BotConnection(BotSocket, Generic[T]):
         if state == BUSY:
             self._hung_up()
         else:
+            self._drive = None  # it refers back to us
             self._release()
 
     def _hung_up(self) -> None:
@@ -182,56 +183,82 @@ class BotConnection(BotSocket, Generic[T]):
         return len(data)
 
     def _begin(self, data: bytes, at: int, end: int) -> int:
-        listener = self._listener
+        head = data[at:end]
+        layout = self._layouts.of_size(end - at)
+        if layout is not None:
+            repeated = layout.read(head, self._source, self._started_ns, self._peer)
+            if repeated is not None:
+                self._request = repeated
+                self._connection = NONE
+                self._expects_continue = False
+                return self._take(data, end, layout.body_bytes)
         self._request = None
-        reader = listener.reader
-        reader.read(data[at:end])
-        body_bytes = reader.body_bytes
-        expects_continue = reader.expects_continue
+        reader = self._listener.reader
+        reader.read(head)
+        if reader.plain:
+            self._layouts.learn(head, reader.method, reader.target, reader.headers)
         self._connection = reader.connection
+        self._expects_continue = reader.expects_continue
         self._request = request = Request(
             reader.method, reader.target, reader.headers, self._source, self._started_ns, self._peer
         )
         if reader.upgrade == b"websocket":
-            return self._upgrade(request, data, at, body_bytes)
+            return self._upgrade(request, data, at, reader.body_bytes)
+        return self._take(data, end, reader.body_bytes)
+
+    def _take(self, data: bytes, end: int, body_bytes: int) -> int:
+        """Screen the request and start on it, or on its body; return what is used of `data`."""
+        listener = self._listener
+        request = self._request
+        assert request is not None
         if body_bytes > listener.limits.body_bytes_max:
             raise Malformed(413, "the body is too large")
-        ticket = listener.handler.screen(request)
+        ticket: Any = listener.handler.screen(request)
         here = len(data) - end
-        if isinstance(ticket, Reply):
-            bot_waits = expects_continue and here == 0
-            return self._turn_down(ticket, end, body_bytes, here, bot_waits=bot_waits)
+        if type(ticket) is Reply:
+            return self._turn_down(ticket, end, body_bytes, here)
         self._ticket = ticket
         if 0 <= body_bytes <= here:
             if body_bytes:
                 at = end
                 end += body_bytes
                 request.body = data[at:end]
-                self._hold(body_bytes)
+                self._held = body_bytes  # nothing else is held: what was queued is in `data`
+                listener.buffered_bytes += body_bytes
+                if listener.buffered_bytes > listener.limits.buffered_bytes_max:
+                    raise Malformed(503, "too many bytes held for all bots together")
             self._carry()
             return end
-        if expects_continue and here == 0:
+        if self._expects_continue and here == 0:
             self._transport.write(CONTINUE)
-        self._body = body_of(body_bytes, listener.limits.body_bytes_max, keep=True)
+        self._expected = body_bytes
         self._state = BODY
-        listener.wheel.limit(self, listener.now_ns() + listener.limits.body_timeout_ns)
+        self.deadline_ns = deadline_ns = listener.now_ns() + listener.limits.body_timeout_ns
+        if deadline_ns < self.filed_ns:
+            listener.wheel.file(self)
         return end
 
     def _feed(self, data: bytes, at: int) -> int:
         body = self._body
-        assert body is not None
+        if body is None:
+            body_bytes_max = self._listener.limits.body_bytes_max
+            self._body = body = body_of(self._expected, body_bytes_max, keep=True)
         after = body.feed(data, at)
         self._hold(len(body.body))
         if after < 0:
             return len(data)
         self._body = None
         if self._state == DISCARDING:
-            self._next()
+            self._next(self._listener.now_ns())
         else:
-            assert self._request is not None
-            self._request.body = bytes(body.body)
-            self._carry()
+            self._begin_on(bytes(body.body))
         return after
+
+    def _begin_on(self, body: bytes) -> None:
+        assert self._request is not None
+        self._request.body = body
+        self._hold(len(body))
+        self._carry()
 
     def _upgrade(self, request: Request, data: bytes, at: int, body_bytes: int) -> int:
         if body_bytes or request.method != b"GET":
@@ -240,24 +267,34 @@ class BotConnection(BotSocket, Generic[T]):
         if hook is None or not hook(request, self._transport, data[at:]):
             raise Malformed(501, "no WebSocket is served here")
         self._state = GONE
+        self._drive = None
         self._let_go()
         return len(data)
 
-    # ---- answers out ------------------------------------------------------------------------
+    # ---- the handler ------------------------------------------------------------------------
 
     def _carry(self) -> None:
         self._state = BUSY
         self.deadline_ns = NEVER
-        carried = self._listener.handler.carry(cast("T", self._ticket))
-        self._drive = drive = Drive(carried, self._done)
-        drive.start()
+        carried = self._listener.handler.carry(self._ticket)
+        drive = self._drive
+        if drive is not None:
+            drive.again(carried)
+        else:
+            self._drive = drive = Drive(carried, self._done)
+            drive.start()
 
     def _done(self, reply: Reply | None, error: BaseException | None) -> None:
-        ticket = cast("T", self._ticket)
-        self._ticket = None
-        self._drive = None
-        self._release()
+        ticket, self._ticket = self._ticket, None
+        held = self._held
+        if held:
+            if self._queued:
+                self._release()
+            else:
+                self._listener.buffered_bytes -= held
+                self._held = 0
         if self._state != BUSY:
+            self._drive = None  # it refers back to us
             return
         try:
             if reply is None:
@@ -266,76 +303,13 @@ class BotConnection(BotSocket, Generic[T]):
                     return
                 assert error is not None
                 reply = self._listener.handler.failed(ticket, error)
-            self._answer(reply)
+            if not self._answer(reply):
+                self._part()
         except Exception as fault:  # noqa: BLE001 - the bot is owed an answer, or an end
             self._broke(fault)
             return
         if self._queued and not self._working and self._state == READY:
             self._resume()
-
-    def _answer(self, reply: Reply, *, unread: bool = False) -> None:
-        """Write `reply`; then close, or be ready for the next request. `unread`: the bot may be
-        sending still."""
-        listener = self._listener
-        connection = self._connection
-        if reply.close or listener.draining or self._eof:
-            connection = CLOSE
-        request, self._request = self._request, None
-        head_only = request is not None and request.method == b"HEAD"
-        self._transport.write(listener.answers.render(reply, connection, head_only=head_only))
-        if connection is not CLOSE:
-            self._next()
-        elif unread or not self._reading:
-            self._linger()
-        else:
-            self._close()
-
-    def _turn_down(
-        self, reply: Reply, end: int, body_bytes: int, here: int, *, bot_waits: bool
-    ) -> int:
-        """Answer on the head alone; read a small body over, close on a large one."""
-        if 0 <= body_bytes <= here:
-            self._answer(reply)
-            return end + body_bytes
-        listener = self._listener
-        limits = listener.limits
-        if bot_waits or body_bytes - here > limits.discard_bytes_max:
-            # whether the body will follow, nobody can tell; or it is not worth reading
-            self._connection = CLOSE
-        self._answer(reply, unread=True)
-        if self._state in (READY, FLUSHING):
-            self._body = body_of(body_bytes, limits.discard_bytes_max, keep=False)
-            self._state = DISCARDING
-            listener.wheel.limit(self, listener.now_ns() + limits.body_timeout_ns)
-        return end
-
-    def _refuse(self, fault: Malformed) -> None:
-        """Answer what is no request, and close."""
-        if self._state in (CLOSING, GONE):
-            return
-        self._ticket = None
-        if self._state == DISCARDING:
-            self._linger()
-            return
-        self._connection = CLOSE
-        try:
-            reply = self._listener.handler.malformed(self._request, fault.status, fault.what)
-            self._answer(reply, unread=True)
-        except Exception as error:  # noqa: BLE001 - the bot is owed an end
-            self._last_resort(error)
-
-    def _broke(self, error: Exception) -> None:
-        """A fault of ours, outside the request's coroutine."""
-        self._report(error)
-        if self._state in (READY, BODY):
-            self._refuse(Malformed(500, "internal error"))
-        elif self._state not in (CLOSING, GONE):
-            self.abort()
-
-    def _last_resort(self, error: Exception) -> None:
-        self._report(error)
-        self._transport.write(LAST_RESORT)
-        self._linger()
 
 
 def _source_of(transport: asyncio.BaseTransport) -> IPv4Address | IPv6Address:

@@ -59,7 +59,7 @@ class BotSocket(Deadline, asyncio.Protocol):
         """The bot does not read: answer nothing more until it does, for a while."""
         self._writable = False
         if self._state == READY:
-            self._next()
+            self._next(self._listener.now_ns())
 
     def resume_writing(self) -> None:
         """The bot reads again."""
@@ -68,7 +68,7 @@ class BotSocket(Deadline, asyncio.Protocol):
             if self._eof:
                 self._close()
                 return
-            self._next()
+            self._next(self._listener.now_ns())
             if self._queued:
                 self._resume()
 
@@ -130,10 +130,9 @@ class BotSocket(Deadline, asyncio.Protocol):
             {"message": "a bot's connection failed", "exception": error}
         )
 
-    def _next(self) -> None:
+    def _next(self, now_ns: int) -> None:
         """Be ready for the next request, once the bot reads its answers."""
         listener = self._listener
-        now_ns = listener.now_ns()
         if self._writable:
             self._state = READY
             self.deadline_ns = now_ns + listener.limits.idle_timeout_ns

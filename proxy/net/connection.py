@@ -14,8 +14,9 @@ from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
 
 from proxy.errors import UpstreamError, UpstreamTimeout
 from proxy.model import Response
-from proxy.net.deadlines import NEVER, Deadline
+from proxy.net.deadlines import NEVER
 from proxy.net.dialing import CLOSING_NS
+from proxy.net.parsed_answer import ParsedAnswer, describe
 
 if TYPE_CHECKING:
     from proxy.net.upstream import Pool
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
 Done: TypeAlias = Callable[[Response | None, UpstreamError | None], None]
 
 _HEAD_BYTES_MAX: Final = 64 * 1024
-_HEADERS_MAX: Final = 200
 _EARLY_NS: Final = 1_000_000_000
 _KEEP_ALIVE_MARGIN_NS: Final = 1_000_000_000
 
@@ -35,60 +35,31 @@ BUSY: Final = 2  # waiting for an answer
 CLOSED: Final = 3
 
 
-class _TooMuch(Exception):
-    """An answer over one of our maxima."""
-
-
 @final
-class Connection(Deadline, asyncio.Protocol):
+class Connection(ParsedAnswer):
     """A connection of a pool. Take it, then `send` or `give_back`."""
 
     __slots__ = (
-        "_body",
-        "_body_bytes",
-        "_complete",
         "_done",
-        "_garbled",
-        "_head_bytes",
-        "_head_done",
-        "_headers",
         "_idle_ns",
-        "_keep_alive",
-        "_method",
-        "_parser",
         "_pool",
         "_seen",
         "_sent_ns",
-        "_status",
         "_transport",
         "_writable",
         "state",
     )
 
     def __init__(self, pool: Pool) -> None:
-        super().__init__()
+        super().__init__(pool.answer_bytes_max)
         self._pool = pool
         self._transport: asyncio.Transport = cast("asyncio.Transport", None)
-        self._parser = HttpResponseParser(self)
         self._done: Done | None = None
         self._idle_ns = pool.idle_ns
         self._seen = False  # an answer of this server
         self._writable = True
         self.state = TAKEN
-        self._method = b""
         self._sent_ns = 0
-        self._reset()
-
-    def _reset(self) -> None:
-        self._status = 0
-        self._headers: list[tuple[bytes, bytes]] = []
-        self._body: bytes | bytearray = b""
-        self._body_bytes = 0
-        self._head_bytes = 0
-        self._head_done = False
-        self._complete = False
-        self._garbled = False  # bytes behind the answer
-        self._keep_alive = False
 
     # ---- for whoever took it ----------------------------------------------------------------
 
@@ -150,19 +121,54 @@ class Connection(Deadline, asyncio.Protocol):
         if self.state != BUSY:
             self._fall(UpstreamError("unexpected bytes from the exchange", sent=False))
             return
+        if self._plain(data):
+            return
+        whole = not self._fed
+        self._fed = True
         try:
             self._parser.feed_data(data)
         except (HttpParserError, HttpParserUpgrade) as error:
             if not self._complete:
-                self._fall(UpstreamError(_describe(error), sent=True), abort=True)
+                self._fall(UpstreamError(describe(error), sent=True), abort=True)
                 return
             self._garbled = True
         if self._complete:
+            if whole and self._keep_alive and not self._garbled and self._method != b"HEAD":
+                self._pool.layouts.learn(data, self._status, self._headers)
             self._finish()
         elif not self._head_done:
             self._head_bytes += len(data)
             if self._head_bytes > _HEAD_BYTES_MAX:
                 self._fall(UpstreamError("the answer's head is too large", sent=True), abort=True)
+
+    def _plain(self, data: bytes) -> bool:
+        """Take a whole answer of a kind that the parser has read before: it stays out of this,
+        as it was between two answers."""
+        if self._fed or not (self._seen and self._writable) or self._method == b"HEAD":
+            return False
+        pool = self._pool
+        layouts = pool.layouts
+        headers = layouts.read(data)
+        if headers is None:
+            return False
+        layout = layouts.last
+        assert layout is not None
+        if layout.body_bytes > self._body_bytes_max:
+            return False
+        response = Response(layout.status, headers, data[layout.size :], keep_alive=True)
+        done, self._done = self._done, None
+        assert done is not None
+        now_ns = pool.now_ns()
+        pool.round_trips.add(now_ns - self._sent_ns, now_ns)
+        self.deadline_ns = deadline_ns = now_ns + self._idle_ns
+        if deadline_ns < self.filed_ns:
+            pool.wheel.file(self)
+        pool.returned(self)
+        try:
+            done(response, None)
+        except Exception as fault:  # noqa: BLE001 - as in _tell
+            self._report(fault)
+        return True
 
     def eof_received(self) -> None:
         """The exchange sends no more: the end of an answer that has no other, or a fault."""
@@ -198,55 +204,6 @@ class Connection(Deadline, asyncio.Protocol):
             self.abort()
         else:
             self.close()
-
-    # ---- called by the parser ---------------------------------------------------------------
-
-    def on_message_begin(self) -> None:
-        """Stop at a second answer where one was asked for."""
-        if self._complete:
-            raise _TooMuch("bytes behind the answer")
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        """Collect one field."""
-        self._headers.append((name.lower(), value))
-
-    def on_headers_complete(self) -> None:
-        """An answer to HEAD ends here; any other may have a body."""
-        if self._complete:
-            return
-        if len(self._headers) > _HEADERS_MAX:
-            raise _TooMuch("too many header fields in the answer")
-        self._head_done = True
-        if self._method == b"HEAD" and self._parser.get_status_code() >= 200:
-            self.on_message_complete()
-
-    def on_body(self, body: bytes) -> None:
-        """Collect a piece of the body."""
-        if self._complete:
-            self._garbled = True
-            return
-        self._body_bytes += len(body)
-        if self._body_bytes > self._pool.answer_bytes_max:
-            raise _TooMuch("the answer is too large")
-        if not self._body:
-            self._body = body
-        else:
-            if isinstance(self._body, bytes):
-                self._body = bytearray(self._body)
-            self._body += body
-
-    def on_message_complete(self) -> None:
-        """Note the end of an answer, or of an interim one."""
-        if self._complete:
-            return
-        status = self._parser.get_status_code()
-        if status < 200:
-            self._headers.clear()
-            self._head_done = False
-            return
-        self._status = status
-        self._keep_alive = self._parser.should_keep_alive()
-        self._complete = True
 
     # ---- the end of a request ---------------------------------------------------------------
 
@@ -304,17 +261,13 @@ class Connection(Deadline, asyncio.Protocol):
         try:
             done(response, error)
         except Exception as fault:  # noqa: BLE001 - another's fault must not cost the connection
-            asyncio.get_running_loop().call_exception_handler(
-                {"message": "whoever waited for an answer failed", "exception": fault}
-            )
+            self._report(fault)
 
-    def _framed(self) -> bool:
-        return any(name in (b"content-length", b"transfer-encoding") for name, _ in self._headers)
-
-
-def _describe(error: Exception) -> str:
-    cause = error.__context__
-    return str(cause) if isinstance(cause, _TooMuch) else "the exchange's answer is no HTTP"
+    @staticmethod
+    def _report(fault: Exception) -> None:
+        asyncio.get_running_loop().call_exception_handler(
+            {"message": "whoever waited for an answer failed", "exception": fault}
+        )
 
 
 def _server_idle_ns(headers: list[tuple[bytes, bytes]]) -> int:

@@ -93,7 +93,10 @@ class HeadReader:
             self.connection = NONE
             self.expects_continue = False
             self.upgrade = b""
-            return
+        else:
+            self._parse(head)
+
+    def _parse(self, head: bytes) -> None:
         headers: dict[bytes, bytes] = {}
         self.headers = headers
         self._repeats = 0
@@ -109,12 +112,7 @@ class HeadReader:
             raise _fault(error) from error
         self.method = method = parser.get_method()
         target = self.target
-        if target[:1] != b"/" or target.translate(None, _TARGET_BYTES):
-            raise Malformed(400, "the request target is not a plain path")
-        if not method.isalpha():
-            raise Malformed(400, "unknown method")
-        if len(headers) + self._repeats > self._headers_max:
-            raise Malformed(431, "too many header fields")
+        self._check(method, target)
         if head.find(b" \r\n") >= 0 or head.find(b"\t\r\n") >= 0:
             for name, value in headers.items():
                 headers[name] = value.rstrip(b" \t")
@@ -122,12 +120,30 @@ class HeadReader:
         if head.startswith(b"%b %b HTTP/1.1\r\n" % (method, target)):
             self._read_1_1(headers)
             if self.connection is NONE and not (self.expects_continue or wants_upgrade):
-                known.learn(head)
+                self._known.learn(head)
         elif head.startswith(b"%b %b HTTP/1.0\r\n" % (method, target)):
             self._read_1_0(headers)
         else:
             raise Malformed(400, "malformed request line")
         self.upgrade = headers.get(b"upgrade", b"").lower() if wants_upgrade else b""
+
+    @property
+    def plain(self) -> bool:
+        """Whether the head asks nothing of the connection, and has no body or one of known
+        length."""
+        return (
+            self.connection is NONE
+            and self.body_bytes >= 0
+            and not (self.expects_continue or self.upgrade)
+        )
+
+    def _check(self, method: bytes, target: bytes) -> None:
+        if target[:1] != b"/" or target.translate(None, _TARGET_BYTES):
+            raise Malformed(400, "the request target is not a plain path")
+        if not method.isalpha():
+            raise Malformed(400, "unknown method")
+        if len(self.headers) + self._repeats > self._headers_max:
+            raise Malformed(431, "too many header fields")
 
     def on_url(self, url: bytes) -> None:
         """Called by the parser."""

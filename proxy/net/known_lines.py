@@ -11,26 +11,12 @@ from __future__ import annotations
 import re
 from typing import Final, final
 
+from proxy.net.layouts import CAREFUL, FIELD, TEXT
+
 _LINES_MAX: Final = 4096
 _LINE_BYTES_MAX: Final = 256
 _VALUES_MAX: Final = 64  # of one name that are kept: timestamps and signatures never come again
 _REQUEST: Final = re.compile(rb"(GET|POST|PUT|DELETE) (/[!-\"$-~]*) HTTP/1\.1")
-_FIELD: Final = re.compile(rb"([!#$%&'*+\-.^_`|~0-9A-Za-z]+): ([!-~]+(?: [!-~]+)*)")
-# Names that frame the message or the connection: never read here unless the line is known.
-_CAREFUL: Final = frozenset(
-    {
-        b"connection",
-        b"content-encoding",
-        b"expect",
-        b"host",
-        b"keep-alive",
-        b"proxy-connection",
-        b"te",
-        b"trailer",
-        b"transfer-encoding",
-        b"upgrade",
-    }
-)
 _LENGTH_DIGITS_MAX: Final = 15
 
 
@@ -42,6 +28,7 @@ class KnownLines:
         "_fields",
         "_headers_max",
         "_requests",
+        "_restless",
         "_values",
         "body_bytes",
         "headers",
@@ -54,6 +41,7 @@ class KnownLines:
         self._requests: dict[bytes, tuple[bytes, bytes]] = {}
         self._fields: dict[bytes, tuple[bytes, bytes]] = {}
         self._values: dict[bytes, int] = {}  # how many lines of each name were kept
+        self._restless: dict[bytes, bytes] = {}  # names, as sent, of which no more lines are kept
         self.method = b""
         self.target = b""
         self.headers: dict[bytes, bytes] = {}
@@ -91,7 +79,7 @@ class KnownLines:
         """Remember the framing lines of an HTTP/1.1 head that the careful way accepted and that
         leaves the connection open."""
         for line in head.split(b"\r\n")[1:-2]:
-            match = _FIELD.fullmatch(line)
+            match = FIELD.fullmatch(line)
             if match is not None:
                 name, value = match.groups()
                 name = name.lower()
@@ -110,19 +98,29 @@ class KnownLines:
         return method, target
 
     def _field(self, line: bytes) -> tuple[bytes, bytes] | None:
-        match = _FIELD.fullmatch(line)
+        sent, _, text = line.partition(b": ")
+        restless = self._restless.get(sent)
+        if restless is not None:
+            if text and text.translate(TEXT) == text and b" " not in (text[:1], text[-1:]):
+                return restless, text
+            return None
+        match = FIELD.fullmatch(line)
         if match is None:
             return None
         name, value = match.groups()
         name = name.lower()
-        if name in _CAREFUL:
+        if name in CAREFUL:
             return None
         self._keep(line, name, value)
         return name, value
 
     def _keep(self, line: bytes, name: bytes, value: bytes) -> None:
         kept = self._values.get(name, 0)
-        if kept >= _VALUES_MAX or len(line) > _LINE_BYTES_MAX:
+        if len(line) > _LINE_BYTES_MAX:
+            return
+        if kept >= _VALUES_MAX:
+            if name not in CAREFUL and len(self._restless) < _VALUES_MAX:
+                self._restless[line[: len(name)]] = name
             return
         if len(self._fields) >= _LINES_MAX:
             self._fields.clear()

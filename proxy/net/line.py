@@ -39,21 +39,21 @@ class Line:
     """Waiters for the things in `free`. `promised` of them belong to waiters that were woken
     and have not run yet."""
 
-    __slots__ = ("_free", "_waiters", "_wheel", "promised")
+    __slots__ = ("_free", "_wheel", "promised", "waiters")
 
     def __init__(self, free: list[Any], wheel: Wheel) -> None:
         self._free = free
         self._wheel = wheel
-        self._waiters: deque[Waiter] = deque()
+        self.waiters: deque[Waiter] = deque()
         self.promised = 0
 
     def __len__(self) -> int:
-        return len(self._waiters)
+        return len(self.waiters)
 
     def join(self, until_ns: int) -> Waiter:
         """Stand at the end of the line."""
         waiter = Waiter()
-        self._waiters.append(waiter)
+        self.waiters.append(waiter)
         self._wheel.limit(waiter, until_ns)
         return waiter
 
@@ -66,8 +66,8 @@ class Line:
         try:
             await future
         except BaseException:
-            if waiter in self._waiters:
-                self._waiters.remove(waiter)
+            if waiter in self.waiters:
+                self.waiters.remove(waiter)
             if future.done() and not future.cancelled() and future.exception() is None:
                 # woken, and gone before it ran: the next in line may have it
                 self.promised -= 1
@@ -79,12 +79,12 @@ class Line:
 
     def wake(self) -> None:
         """Give what is free to the first in line."""
-        while self._waiters and len(self._free) > self.promised:
-            waiter = self._waiters.popleft()
+        while self.waiters and len(self._free) > self.promised:
+            waiter = self.waiters.popleft()
             if not waiter.future.done():
                 self.promised += 1
                 waiter.future.set_result(None)
 
     def fail_first(self, error: UpstreamError) -> None:
         """Turn the first in line away."""
-        self._waiters.popleft().fail(error)
+        self.waiters.popleft().fail(error)

@@ -13,18 +13,13 @@ _WINDOW_NS: Final = 300_000_000_000
 class RoundTrips:
     """A rolling minimum in two windows."""
 
-    __slots__ = ("_before_ns", "_least_ns", "_until_ns")
+    __slots__ = ("_before_ns", "_least_ns", "_until_ns", "least_ns")
 
     def __init__(self) -> None:
         self._least_ns = NEVER
         self._before_ns = NEVER
         self._until_ns = 0
-
-    @property
-    def least_ns(self) -> int:
-        """The shortest of late; 0 before the first."""
-        least_ns = min(self._least_ns, self._before_ns)
-        return least_ns if least_ns != NEVER else 0
+        self.least_ns = 0  # the shortest of late; 0 before the first
 
     def add(self, took_ns: int, now_ns: int) -> None:
         """Remember one. `now_ns` is monotonic."""
@@ -35,3 +30,4 @@ class RoundTrips:
             self._until_ns = now_ns + _WINDOW_NS
         if took_ns < self._least_ns:
             self._least_ns = took_ns
+            self.least_ns = min(took_ns, self._before_ns)

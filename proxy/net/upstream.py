@@ -13,6 +13,7 @@ from proxy.errors import UpstreamError
 from proxy.net.connection import IDLE, TAKEN, Connection
 from proxy.net.deadlines import NEVER, Deadline, Wheel
 from proxy.net.dialing import CLOSING_NS, Dialer
+from proxy.net.layouts import AnswerLayouts
 from proxy.net.line import Line, Waiter
 from proxy.net.round_trips import RoundTrips
 from proxy.tasks import spawn
@@ -70,6 +71,7 @@ class Pool:
         self.now_ns = clock.monotonic_ns
         self.wheel = wheel if wheel is not None else Wheel(clock)
         self.round_trips = RoundTrips()
+        self.layouts = AnswerLayouts()
         self.idle_ns = idle_ns
         self.answer_bytes_max = answer_bytes_max
         self._dialer = Dialer(
@@ -208,7 +210,7 @@ class Pool:
             return
         connection.state = IDLE
         self._free.append(connection)
-        if self._line:
+        if self._line.waiters:
             self._line.wake()
 
     def dropped(self, connection: Connection, *, early: bool) -> None:

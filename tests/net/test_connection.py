@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import socket
 import struct
-from typing import TypeAlias
+from typing import TypeAlias, cast
 
 import pytest
+from httptools import HttpResponseParser
 
 from proxy.clock import SystemClock
 from proxy.errors import UpstreamError, UpstreamTimeout
@@ -190,6 +191,146 @@ async def test_the_round_trip_is_measured(exchange: Exchange, open_pool: OpenPoo
     assert 0 < first < 5 * SECOND_NS
     await answer(await taken(pool))
     assert pool.least_rtt_ns <= first
+
+
+# ---- answers like earlier ones ----------------------------------------------------------------
+
+
+def dated(date: bytes, body: bytes = b"ok", *lines: bytes) -> bytes:
+    fields = b"".join(line + b"\r\n" for line in lines)
+    head = b"HTTP/1.1 200 OK\r\nDate: %b\r\n%bContent-Length: %d\r\n\r\n"
+    return head % (date, fields, len(body)) + body
+
+
+class NoParser:
+    """Fails whoever parses."""
+
+    def feed_data(self, data: bytes) -> None:
+        raise AssertionError(data)
+
+
+def scripted(exchange: Exchange, *answers: bytes) -> None:
+    """One answer after another, on whichever connection."""
+    left = list(answers)
+
+    async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while True:
+            await exchange.request(reader)
+            writer.write(left.pop(0))
+
+    exchange.script = script
+
+
+async def test_an_answer_like_earlier_ones_is_not_parsed(
+    exchange: Exchange, open_pool: OpenPool
+) -> None:
+    pool = open_pool(exchange.address)
+    scripted(exchange, dated(b"Mon, 1"), dated(b"Tue, 2"), dated(b"Wed, 3", b"no"), OK)
+    connection = await taken(pool)
+    for _ in range(2):
+        await answer(connection)
+        assert pool.take() is connection
+    parser, connection._parser = connection._parser, cast("HttpResponseParser", NoParser())
+    response = await answer(connection)
+    assert (response.status, response.body, response.keep_alive) == (200, b"no", True)
+    assert response.headers == [(b"date", b"Wed, 3"), (b"content-length", b"2")]
+    connection._parser = parser
+    assert pool.take() is connection
+    assert (await answer(connection)).headers == [(b"content-length", b"2")]
+    assert exchange.accepted == 1
+
+
+@pytest.mark.parametrize(
+    ("wire", "body", "keep_alive"),
+    [
+        (dated(b"Wed, 3", b"abcdefghi"), b"abcdefghi", True),
+        (dated(b"Wed, 3", b"ab", b"Connection: close"), b"ab", False),
+        (dated(b"Wed, 3", b"ab") + b"x", b"ab", False),
+        (dated(b"Wed, 3", b"ab") * 2, b"ab", False),
+        (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n0\r\n\r\n", b"a", True),
+        (b"HTTP/1.1 100 Continue\r\n\r\n" + dated(b"Wed, 3", b"ab"), b"ab", True),
+    ],
+)
+async def test_other_answers_between_like_ones_are_what_they_are(
+    exchange: Exchange, open_pool: OpenPool, wire: bytes, body: bytes, keep_alive: bool
+) -> None:
+    pool = open_pool(exchange.address)
+    like = [dated(b"Mon, 1"), dated(b"Tue, 2"), dated(b"Wed, 3")]
+    scripted(exchange, *like, wire, *like, wire)
+    for _ in range(2):
+        for _ in like:
+            assert (await answer(await taken(pool))).body == b"ok"
+        response = await answer(await taken(pool))
+        assert (response.status, response.body, response.keep_alive) == (200, body, keep_alive)
+    assert exchange.accepted == (1 if keep_alive else 2)
+    assert pool.open == (1 if keep_alive else 0)
+
+
+async def test_an_answer_in_pieces_between_like_ones_comes_whole(
+    exchange: Exchange, open_pool: OpenPool
+) -> None:
+    pool = open_pool(exchange.address)
+    wire = dated(b"Thu, 4")
+
+    async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        for at in (0, 0, 0, 5, 30, len(wire) - 1, 0, len(wire) - 2):
+            await exchange.request(reader)
+            if at:
+                writer.write(wire[:at])
+                await asyncio.sleep(0.01)
+            writer.write(wire[at:])
+
+    exchange.script = script
+    connection = await taken(pool)
+    for _ in range(8):
+        response = await answer(connection)
+        assert (response.body, response.keep_alive) == (b"ok", True)
+        assert pool.take() in (connection, None)
+
+
+async def test_a_body_where_head_was_asked_costs_the_connection_among_like_answers(
+    exchange: Exchange, open_pool: OpenPool
+) -> None:
+    pool = open_pool(exchange.address)
+    scripted(exchange, *[dated(b"Mon, 1")] * 4)
+    for _ in range(3):
+        await answer(await taken(pool))
+    response = await answer(await taken(pool), GET, b"HEAD")
+    assert (response.body, response.keep_alive, pool.open) == (b"", False, 0)
+
+
+async def test_a_like_answer_to_a_request_not_all_out_ends_the_connection(
+    exchange: Exchange, open_pool: OpenPool
+) -> None:
+    pool = open_pool(exchange.address)
+    scripted(exchange, *[dated(b"Mon, 1")] * 4)
+    for _ in range(3):
+        await answer(await taken(pool))
+    connection = await taken(pool)
+    connection.pause_writing()
+    assert not (await answer(connection)).keep_alive
+    assert pool.open == 0
+
+
+async def test_a_done_that_raises_on_a_like_answer_costs_nobody_the_connection(
+    exchange: Exchange, open_pool: OpenPool
+) -> None:
+    pool = open_pool(exchange.address)
+    reported: list[str] = []
+    asyncio.get_running_loop().set_exception_handler(
+        lambda _, context: reported.append(str(context["exception"]))
+    )
+    for _ in range(3):
+        await answer(await taken(pool))
+    connection = await taken(pool)
+
+    def done(response: Response | None, error: UpstreamError | None) -> None:
+        raise RuntimeError("planted")
+
+    connection.send(GET, b"GET", NOW_NS() + SECOND_NS, done)
+    await eventually(lambda: reported == ["planted"])
+    assert pool.take() is connection
+    assert (await answer(connection)).body == b"ok"
 
 
 # ---- no answer --------------------------------------------------------------------------------

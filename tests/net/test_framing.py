@@ -181,3 +181,40 @@ def test_any_bytes_are_read_or_refused(data: bytes) -> None:
             continue
         assert reader.target.startswith(b"/")
         assert b"\r" not in b"".join(reader.headers.values())
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        b"abc",
+        b"a b  c",
+        b"",
+        b" abc",
+        b"abc ",
+        b"\tabc",
+        b"abc\t",
+        b"a\tc",
+        b"a\nc",
+        b"a\rc",
+        b"a\0c",
+        b"a\x7fc",
+        b"a\xffc",
+        b"a: c",
+        b"abc\r\nHost: i",
+        b"abc\r\n d",
+        b"abc\r\nContent-Length: 3",
+    ],
+)
+def test_a_field_that_never_repeats_is_read_as_the_first_time(value: bytes) -> None:
+    reader = HeadReader(100)
+    for number in range(100):
+        reader.read(b"GET / HTTP/1.1\r\nX-sign: %d\r\nHost: h\r\n\r\n" % number)
+    head = b"GET / HTTP/1.1\r\nX-sign: %b\r\nHost: h\r\n\r\n" % value
+    try:
+        expected = read(head)
+    except Malformed:
+        with pytest.raises(Malformed):
+            reader.read(head)
+    else:
+        reader.read(head)
+        assert (reader.headers, reader.body_bytes) == (expected.headers, expected.body_bytes)

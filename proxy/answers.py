@@ -97,36 +97,47 @@ class Answers:
         return Reply(status, _refusal_head(refusal, timing), body)
 
     def refused_path(self, request: Request, front: Front, refusal: Refusal) -> Reply:
-        """A no to a request whose path could not be read, in its exchange's shape if it has one."""
-        route = front.unclassified(b"GET", request.path)
-        timing = b"X-Request-Id: %b\r\n" % request.id
-        detail = _detail(refusal, request.id)
-        if route is None:
-            return Reply(400, _refusal_head(refusal, timing), _plain_body(400, detail))
-        route.outcomes[refusal.slug] += 1
-        status, body = route.site.exchange.refusal(refusal.slug, request.path, detail)
-        return Reply(status, _refusal_head(refusal, timing), body)
+        """A no to a path that cannot be read for certain, in its exchange's shape if it has one."""
+        return self._unrouted(request, front, refusal, 0)
 
-    def nowhere(self, request: Request) -> Reply:
+    def nowhere(self, request: Request, front: Front) -> Reply:
         """No exchange lives under this path."""
         refusal = Refusal("bad_request", "no exchange is served under this path")
-        body = _plain_body(404, _detail(refusal, request.id))
-        return Reply(404, _refusal_head(refusal, b"X-Request-Id: %b\r\n" % request.id), body)
+        return self._unrouted(request, front, refusal, 404)
 
     def malformed(self, request: Request | None, front: Front, status: int, what: str) -> Reply:
         """What cannot be read as a request; `status` is HTTP's own and ends the connection."""
-        slug = _MALFORMED.get(status, "bad_request")
-        refusal = Refusal(slug, what)
+        refusal = Refusal(_MALFORMED.get(status, "bad_request"), what)
+        reply = self._unrouted(request, front, refusal, status)
+        reply.close = True
+        return reply
+
+    def _unrouted(
+        self, request: Request | None, front: Front, refusal: Refusal, status: int
+    ) -> Reply:
+        """A refusal of what found no route. `status` 0 is the exchange's own, else 400."""
         request_id = request.id if request is not None and request.id else self.next_id()
         detail = _detail(refusal, request_id)
-        head = _refusal_head(refusal, b"X-Request-Id: %b\r\n" % request_id)
         path = request.target.partition(b"?")[0] if request is not None else b""
         route = front.unclassified(b"GET", path)
+        own_ns = 0
+        if request is not None:
+            own_ns = self._clock.monotonic_ns() - request.started_ns
         if route is None:
-            return Reply(status, head, _plain_body(status, detail), close=True)
-        route.outcomes[slug] += 1
-        _, body = route.site.exchange.refusal(slug, path[len(route.prefix) :], detail)
-        return Reply(status, head, body, close=True)
+            status = status or 400
+            exchange, label, body = "", "", _plain_body(status, detail)
+        else:
+            exchange, label = route.site.name, route.endpoint.label
+            route.outcomes[refusal.slug] += 1
+            own_status, body = route.site.exchange.refusal(
+                refusal.slug, path[len(route.prefix) :], detail
+            )
+            status = status or own_status
+        self._log.write(
+            request_id, None, exchange, label, refusal.slug, "", "", "", "", own_ns, 0, 0
+        )
+        timing = _UNLIMITED % (request_id, own_ns / _MS, 0.0)
+        return Reply(status, _refusal_head(refusal, timing), body)
 
     def fault(self, request_id: bytes, error: BaseException) -> None:
         """Write down a fault of our own, for whoever mends it."""

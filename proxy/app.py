@@ -104,9 +104,16 @@ class Service:
         now_ms = self._clock.wall_ms()
         self._limiter.restore([*await self._history.load(now_ms), *(counts or ())], now_ms)
         self._replays.restore(digests or [])
-        await self._listen()
         store = Store(self._database)
-        await self._accounts.load(store, vault)
+        try:
+            await self._listen()
+            await self._accounts.load(store, vault)
+        except BaseException:
+            # nothing was sent: leave things as the last process left them
+            await self._history.save_counts(counts or ())
+            await self._history.save_handover("replays", digests or ())
+            await self._instance.release(clean=not died)
+            raise
         for line in self._accounts.faults:
             self._report(line)
         self._watch = Watch(self._accounts, store, vault, self._clock, self._report)
@@ -190,12 +197,12 @@ class Service:
     async def stop(self) -> None:
         """Stop accepting, finish what is in flight, hand the counts over, close."""
         self._stopping = True
+        for pipeline in self._pipelines:
+            pipeline.stopping = True
         for listener in self._listeners:
             listener.stop_accepting()
         timeout_s = self._config.server.drain_timeout_ns / 1e9
         await asyncio.gather(*(listener.drain(timeout_s) for listener in self._listeners))
-        for pipeline in self._pipelines:
-            pipeline.stopping = True
         await self._watch.stop()
         await self._sites.close()
         await self._admin.stop()

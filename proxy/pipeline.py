@@ -84,7 +84,7 @@ class Pipeline:
             if route is None:
                 route = self._route_unclassified(request)
                 if route is None:
-                    return self._answers.nowhere(request)
+                    return self._answers.nowhere(request, self.front)
             else:
                 request.path = route.path
             request.prefix = route.prefix

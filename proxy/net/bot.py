@@ -18,7 +18,7 @@ from proxy.net.bodies import body_of
 from proxy.net.bot_answers import BotAnswers
 from proxy.net.bot_socket import BODY, BUSY, CLOSING, DISCARDING, FLUSHING, GONE, READY
 from proxy.net.deadlines import NEVER
-from proxy.net.framing import NONE, Malformed, probe
+from proxy.net.framing import NONE, Malformed, named, probe
 from proxy.net.layouts import RequestLayouts
 from proxy.tasks import Drive
 
@@ -194,7 +194,11 @@ class BotConnection(BotAnswers, Generic[T]):
                 return self._take(data, end, layout.body_bytes)
         self._request = None
         reader = self._listener.reader
-        reader.read(head)
+        try:
+            reader.read(head)
+        except Malformed:
+            self._request = self._shown(head)
+            raise
         if reader.plain:
             self._layouts.learn(head, reader.method, reader.target, reader.headers)
         self._connection = reader.connection
@@ -205,6 +209,13 @@ class BotConnection(BotAnswers, Generic[T]):
         if reader.upgrade == b"websocket":
             return self._upgrade(request, data, at, reader.body_bytes)
         return self._take(data, end, reader.body_bytes)
+
+    def _shown(self, head: bytes) -> Request | None:
+        """What a malformed head says of its path: enough to refuse it in its exchange's shape."""
+        found = named(head)
+        if found is None:
+            return None
+        return Request(*found, {}, self._source, self._started_ns, self._peer)
 
     def _take(self, data: bytes, end: int, body_bytes: int) -> int:
         """Screen the request and start on it, or on its body; return what is used of `data`."""

@@ -24,6 +24,7 @@ KEEP_ALIVE: Final = b"Connection: keep-alive\r\n"
 
 _TARGET_BYTES: Final = bytes(byte for byte in range(0x21, 0x7F) if byte != ord("#"))
 _HOST: Final = re.compile(rb"[A-Za-z0-9._~\-]*(?::[0-9]*)?|\[[0-9A-Fa-f:.]+\](?::[0-9]*)?")
+_NAMED: Final = re.compile(rb"([A-Za-z]{1,20}) (/[!-~]{0,2000})[ \r\n]")
 _LENGTH_DIGITS_MAX: Final = 15
 _ONCE: Final = frozenset(
     {
@@ -224,6 +225,12 @@ def probe(part: bytes) -> None:
         HttpRequestParser(None).feed_data(part[: part.find(b"\n") + 1] or part)
     except HttpParserError as error:
         raise Malformed(400, "malformed request head") from error
+
+
+def named(head: bytes) -> tuple[bytes, bytes] | None:
+    """The method and target that a head, malformed or not, seems to name."""
+    match = _NAMED.match(head)
+    return None if match is None else (match[1], match[2])
 
 
 def _tokens(value: bytes) -> list[bytes]:

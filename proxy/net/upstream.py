@@ -9,6 +9,8 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any, Final, final
 
+from aiolimiter import AsyncLimiter
+
 from proxy.errors import UpstreamError
 from proxy.net.connection import IDLE, TAKEN, Connection
 from proxy.net.deadlines import NEVER, Deadline, Wheel
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Connection", "Pool"]
 
+_SPARES_PER_SECOND: Final = 50
 _RETRY_FIRST_NS: Final = 100_000_000
 _RETRY_MAX_NS: Final = 10_000_000_000
 
@@ -80,7 +83,9 @@ class Pool:
             ssl_context=ssl_context,
             local_address=local_address,
             timeout_ns=connect_timeout_ns,
+            now_ns=self.now_ns,
         )
+        self._pace = AsyncLimiter(_SPARES_PER_SECOND, 1)
         self._connections_max = connections_max
         self._spare = spare
         self._everyone: set[Connection] = set()  # until the transport is gone
@@ -114,7 +119,8 @@ class Pool:
 
     @property
     def least_rtt_ns(self) -> int:
-        """The shortest way from send to answer in the last 5 to 10 minutes; 0 before the first."""
+        """The shortest round trip of the last 5 to 10 minutes, TCP's own handshakes included; 0
+        before the first."""
         return self.round_trips.least_ns
 
     # ---- for requests -----------------------------------------------------------------------
@@ -263,6 +269,8 @@ class Pool:
 
     async def _open_one(self) -> None:
         try:
+            if not self._line:
+                await self._pace.acquire()  # a spare one can wait; a storm of handshakes would not
             connection = await self._dial()
         except UpstreamError as error:
             self._connecting -= 1
@@ -296,13 +304,15 @@ class Pool:
 
     async def _dial(self) -> Connection:
         try:
-            connection = await self._dialer.dial(lambda: Connection(self))
+            connection, took_ns = await self._dialer.dial(lambda: Connection(self))
             connection.opened()
         except UpstreamError:
             self._worked = False
             self._back_off()
             raise
         self._worked = True
+        # the first answers may all be slow; what counts as late is measured from this
+        self.round_trips.add(took_ns, self.now_ns())
         return connection
 
     def answered(self) -> None:

@@ -43,6 +43,31 @@ async def test_spare_connections_are_opened_ahead_of_need(
     assert (pool.open, exchange.accepted) == (4, 4)
 
 
+async def test_a_connections_own_handshake_counts_as_a_round_trip(
+    exchange: Exchange, open_pool: OpenPool
+) -> None:
+    """The first answers may all be slow: what is late cannot be told from them alone."""
+    pool = open_pool(exchange.address, spare=1)
+    pool.start()
+    await eventually(lambda: pool.idle == 1)
+    assert 0 < pool.least_rtt_ns < SECOND_NS
+    assert exchange.requests == []
+
+
+async def test_spare_connections_are_opened_smoothly_but_a_waiter_is_not_held_up(
+    exchange: Exchange, open_pool: OpenPool
+) -> None:
+    """aiolimiter paces our own background work; it never guards an exchange's window."""
+    pool = open_pool(exchange.address, spare=200)
+    pool.start()
+    await eventually(lambda: pool.idle >= 50)
+    began_ns = NOW_NS()
+    await eventually(lambda: pool.idle >= 60)
+    assert NOW_NS() - began_ns >= SECOND_NS // 10
+    assert exchange.accepted < 100
+    assert pool.take() is not None
+
+
 async def test_the_connection_used_last_is_taken_first(
     exchange: Exchange, open_pool: OpenPool
 ) -> None:

@@ -1,13 +1,14 @@
 # Needs make and Python >= 3.11 with venv; everything else is installed from the lock files.
 #
-#   make demo    a simulated exchange, the proxy and one user; stays up until Ctrl-C
-#   make test    lint, types and every test
-#   make bench   CPU per request beside nginx passing through (needs nginx); ARGS="--help"
-#   make lock    write the lock files anew (needs uv)
-#   make clean   remove what the others made
+#   make demo      a simulated exchange, the proxy and one user; stays up until Ctrl-C
+#   make test      lint, types and every test
+#   make compiled  the quick wheel, its hot modules compiled (needs a C compiler, Python's headers)
+#   make bench     CPU per request beside nginx passing through (needs nginx); ARGS="--help"
+#   make lock      write the lock files anew (needs uv)
+#   make clean     remove what the others made
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test bench lock clean
+.PHONY: help demo test compiled bench lock clean
 .DELETE_ON_ERROR:
 
 # The first interpreter that is new enough and can make environments; override with PYTHON=...
@@ -22,6 +23,12 @@ PIP_INSTALL := $(PIP) install --require-hashes --requirement
 SELF := $(PIP) install --no-deps --no-build-isolation --no-index --editable .
 MALLOC := $$(grep -v '^\#' deploy/malloc.env)
 
+BUILD := build/compiled
+CAN_COMPILE = $(VENV)/bin/python -c 'import os, shutil, sys, sysconfig as config; \
+	compiler = (os.environ.get("CC") or config.get_config_var("CC") or "cc").split()[0]; \
+	header = os.path.join(config.get_path("include"), "Python.h"); \
+	sys.exit(not (shutil.which(compiler) and os.path.isfile(header)))'
+
 help:
 	@sed -n 's/^#   //p' Makefile
 
@@ -31,8 +38,20 @@ demo: $(VENV)/.run
 test: $(VENV)/.test
 	PATH="$(CURDIR)/$(VENV)/bin:$$PATH" tests/check.sh $(ARGS)
 
+compiled: $(BUILD)/.made
+	@echo $(BUILD)/*.whl
+
 bench: $(VENV)/.test
+	@if $(CAN_COMPILE); then $(MAKE) --no-print-directory compiled; else \
+		echo "make: no C compiler, or no Python.h: only the pure build is measured" >&2; fi
 	$(VENV)/bin/python -m tests.bench $(ARGS)
+
+# Unpacked in site too, for the bench and CI to import it from; never beside the sources.
+$(BUILD)/.made: $(VENV)/.test setup.py $(shell find proxy -name '*.py' -o -name '*.toml')
+	rm -rf build/lib* build/bdist* $(BUILD)
+	TAGPROXY_COMPILE=1 $(VENV)/bin/python -m build --quiet --wheel --no-isolation --outdir $(BUILD)
+	$(PIP) install --no-deps --no-index --target $(BUILD)/site $(BUILD)/*.whl
+	@touch $@
 
 $(VENV)/.made:
 	@test -n "$(PYTHON)" || { \

@@ -31,6 +31,7 @@ from proxy.net.server import Listener, ServerLimits
 from proxy.pipeline import Pipeline
 from proxy.security.addresses import KnownAddresses
 from proxy.security.failures import Failures
+from proxy.security.replay_ring import ReplayRing
 from proxy.security.replays import Replays
 from proxy.sites import Sites, bots_tls
 from proxy.tasks import spawn
@@ -44,6 +45,7 @@ if TYPE_CHECKING:
     from proxy.passage import Passage
 
 REPLAY_WINDOW_MS: Final = 60_000  # the widest timestamp window any exchange has
+SHORT_WINDOW_NS: Final = 11_000_000_000  # the longest window not stored as spent, and a margin
 GC_THRESHOLDS: Final = (50_000, 20, 100)  # requests leave no cycles behind
 
 Around: TypeAlias = "Callable[[Handler[Passage]], Handler[Passage]]"
@@ -63,6 +65,7 @@ class Service:
         self._pipelines: list[Pipeline] = []
         self._listeners: list[Listener[Passage]] = []
         self._addresses: list[tuple[str, int]] = []
+        self._unknown_before_ns = -SHORT_WINDOW_NS  # until when a dead process may have sent
         self._stopping = False
 
     @property
@@ -97,13 +100,11 @@ class Service:
         self._instance = await claim(self._database, self._clock)
         self._history = History(self._database, vault)
         counts = await self._history.take_counts()
-        digests = await self._history.take_handover("replays")
         previous = self._instance.previous
         died = previous == "died" or (previous == "clean" and counts is None)
         self._build(died=died)
         now_ms = self._clock.wall_ms()
         self._limiter.restore([*await self._history.load(now_ms), *(counts or ())], now_ms)
-        self._replays.restore(digests or [])
         store = Store(self._database)
         try:
             await self._listen()
@@ -111,7 +112,6 @@ class Service:
         except BaseException:
             # nothing was sent: leave things as the last process left them
             await self._history.save_counts(counts or ())
-            await self._history.save_handover("replays", digests or ())
             await self._instance.release(clean=not died)
             raise
         for line in self._accounts.faults:
@@ -129,16 +129,23 @@ class Service:
     def _build(self, *, died: bool) -> None:
         """Make the objects. What a process that `died` may have sent counts as sent."""
         config, clock = self._config, self._clock
+        if died:
+            self._unknown_before_ns = clock.monotonic_ns()
         self._limiter = Limiter(
             clock,
             jitter_ns=config.limits.jitter_ns,
-            unknown_before_ns=clock.monotonic_ns() if died else 0,
+            unknown_before_ns=self._unknown_before_ns,
             store=self._history,
             spawn=self._spawn,
         )
-        self._replays = Replays(REPLAY_WINDOW_MS, clock.wall_ms())
-        if died:
-            self._replays.forget_nothing_before(clock.wall_ms())
+        now_ms = clock.wall_ms()
+        ring = ReplayRing(
+            config.storage.database.with_name(config.storage.database.name + ".replays"),
+            now_ms - REPLAY_WINDOW_MS,
+        )
+        self._replays = Replays(REPLAY_WINDOW_MS, clock.monotonic_ns(), ring)
+        if ring.overrun:
+            self._replays.forget_nothing_before(now_ms + REPLAY_WINDOW_MS)
         self._sites = Sites(config, registry.exchanges(), self._accounts, self._metrics, clock)
         answers = Answers(clock, self._metrics, self._log)
         delivery = Delivery(self._limiter, answers, clock, config.limits.max_wait_ns)
@@ -213,8 +220,9 @@ class Service:
     async def _hand_over(self) -> None:
         now_ms = self._clock.wall_ms()
         await self._history.save_counts(self._limiter.snapshot(now_ms))
-        await self._history.save_handover("replays", self._replays.remembered())
-        await self._instance.release(clean=True)
+        # Short windows that were shut for a dead process may be so for one more.
+        settled = self._clock.monotonic_ns() - self._unknown_before_ns > SHORT_WINDOW_NS
+        await self._instance.release(clean=settled)
         await self._database.close()
 
     def _spawn(self, name: str, coroutine: Coroutine[Any, Any, None]) -> object:

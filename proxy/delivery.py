@@ -19,11 +19,11 @@ if TYPE_CHECKING:
 
     from proxy.answers import Answers
     from proxy.clock import Clock
+    from proxy.errors import Slug
     from proxy.limits.limiter import Bucket, Limiter
     from proxy.model import Broker, Charge, Request, Response, Tagged, Verdict
-    from proxy.net.upstream import Connection
     from proxy.passage import Passage
-    from proxy.routes import Site
+    from proxy.routes import Connection, Site
 
 TRIES_MAX: Final = 4  # connections tried for one request, and waits after the exchange's own no
 DRAWS_MAX: Final = 1_000  # remembered of one account: which buckets a charge draws on
@@ -164,7 +164,9 @@ class Delivery:
                     return connection
                 slots.refund()
         except UpstreamError as error:
-            raise Refusal("upstream_unreachable", str(error)) from error
+            # a repeated read was sent once
+            slug: Slug = "upstream_unknown" if fresh else "upstream_unreachable"
+            raise Refusal(slug, str(error)) from error
 
     async def _wait(self, passage: Passage, slots: Ticket) -> None:
         queued_ns = self._clock.monotonic_ns()
@@ -207,11 +209,21 @@ class Delivery:
             slots.refund()
             connection.give_back()
             raise Refusal("expired", "the deadline of the request passed while it waited")
-        if access is None:
-            signed = Signed(outbound.path + outbound.suffix, b"", outbound.body)
-        else:
-            signed = site.exchange.sign(outbound, access.account.credentials, broker, wall_ms)
-        data = _message(outbound.method, signed, site, request)
+        if claim is not None and site.accounts.get(claim.api_key) is not access:
+            slots.refund()
+            connection.give_back()
+            raise Refusal("not_ready", "the account changed while the request waited")
+        try:
+            if access is None:
+                head = site.exchange.unsigned_head(request)
+                signed = Signed(outbound.path + outbound.suffix, head, outbound.body)
+            else:
+                signed = site.exchange.sign(outbound, access.account.credentials, broker, wall_ms)
+            data = _message(outbound.method, signed, site, request)
+        except BaseException:
+            slots.refund()
+            connection.give_back()
+            raise
         answered: Signal[Response] = Signal()
         passage.least_ns = site.connections.least_rtt_ns  # 0 while nothing is known of the way
         passage.sent = True

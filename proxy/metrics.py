@@ -41,15 +41,15 @@ OUTCOMES: Final = ("ok", "exchange_error", *SLUGS)
 FOUND: Final = ("none", "ours", "other")
 SERIES_MAX: Final = 10_000  # of one metric: tables give labels, so more is a fault of ours
 
-_OVERHEAD_S: Final = (
+_OVERHEAD_S: Final[tuple[float, ...]] = (
     *(0.00001, 0.000025, 0.00005, 0.0001, 0.00025, 0.0005, 0.001),
     *(0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0),
 )
-_EXCHANGE_S: Final = (
+_EXCHANGE_S: Final[tuple[float, ...]] = (
     *(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1),
     *(0.25, 0.5, 1.0, 2.5, 5.0, 10.0),
 )
-_LIMIT_WAIT_S: Final = (
+_LIMIT_WAIT_S: Final[tuple[float, ...]] = (
     *(0.001, 0.005, 0.01, 0.025, 0.05, 0.1),
     *(0.25, 0.5, 1.0, 2.0, 3.0, 5.0, 10.0),
 )

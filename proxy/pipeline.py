@@ -7,7 +7,8 @@ and sending is `delivery.py`.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal, final
+import re
+from typing import TYPE_CHECKING, Any, Final, Literal, final
 
 from proxy.errors import Refusal
 from proxy.model import Broker, Reply
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
     from proxy.security.addresses import KnownAddresses
     from proxy.security.failures import Failures
     from proxy.security.replays import Replays
+
+_ODD: Final = re.compile(r"[^a-z0-9/_\-]")  # an exchange may read a path up to here only
 
 Anonymous = Literal["known", "all", "none"]
 UnknownWrites = Literal["refuse", "forward"]
@@ -104,7 +107,8 @@ class Pipeline:
             return None
         request.path = request.path[len(route.prefix) :]
         own_path = path[len(route.prefix) :]
-        if not route.read and own_path in route.site.known_paths:
+        known = route.site.known_paths
+        if not route.read and (own_path in known or _ODD.split(own_path)[0] in known):
             # another spelling or method of a known write would go out untagged
             raise Refusal("bad_request", "no such method and spelling of this path")
         return route
@@ -169,9 +173,10 @@ class Pipeline:
         """Take a screened request with its body to the exchange and bring the answer back."""
         route, request = passage.route, passage.request
         site, endpoint = route.site, route.endpoint
-        exchange, access = site.exchange, passage.access
+        exchange = site.exchange
         try:
             self._verify(passage)
+            access = passage.access
             content = exchange.read(endpoint, request)
             passage.client_order_ids = exchange.client_order_ids(content)
             if access is not None and access.account.disabled:
@@ -193,11 +198,18 @@ class Pipeline:
                 self._replays.release(passage.digest)
 
     def _verify(self, passage: Passage) -> None:
-        claim, access, route = passage.claim, passage.access, passage.route
-        if claim is None or access is None:
+        claim, route = passage.claim, passage.route
+        if claim is None:
             return
         request = passage.request
         exchange = route.site.exchange
+        access = route.site.accounts.get(claim.api_key)
+        if access is None:
+            raise Refusal("unknown_key", "this proxy does not know the key any more")
+        if access is not passage.access:  # it changed while the body came in
+            passage.access = access
+            if access.networks and not self._accounts.allows(access, request.source):
+                raise Refusal("ip_not_allowed", f"requests from {request.source} are not allowed")
         try:
             digest = exchange.verify(request, claim, access.credentials)
         except Refusal:
@@ -210,7 +222,7 @@ class Pipeline:
         if claim.expires_ms and claim.expires_ms <= now_ms:
             raise Refusal("expired", "the deadline of the request has passed")
         if route.reserves:
-            self._replays.reserve(digest, claim.timestamp_ms, now_ms)
+            self._replays.reserve(digest, claim.timestamp_ms, request.started_ns)
             passage.digest = digest
 
     @staticmethod

@@ -7,7 +7,7 @@ No decision is made here that depends on a request.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, final
+from typing import TYPE_CHECKING, Final, Protocol, final
 
 from proxy.model import Action, Draw, Endpoint, Pool, Tag
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from proxy.exchanges.spec import Exchange
     from proxy.metrics import Count, Histogram, Metrics, Outcomes
     from proxy.model import Broker, OnConflict
-    from proxy.net.upstream import Pool as Connections
+    from proxy.net.connection import Done
 
 CANCELS: Final = 0
 ORDERS: Final = 1
@@ -31,6 +31,27 @@ _GENERAL_HEADERS: Final = (
     (b"accept-language", b"Accept-Language: "),
     (b"user-agent", b"User-Agent: "),
 )
+
+
+class Connection(Protocol):
+    """A connection taken for one request; `net.connection` has the real one."""
+
+    def send(self, data: bytes, method: bytes, deadline_ns: int, done: Done) -> None: ...
+
+    def give_back(self) -> None: ...
+
+
+class Connections(Protocol):
+    """The way to one exchange host; `net.upstream.Pool` is the real one."""
+
+    @property
+    def least_rtt_ns(self) -> int: ...
+
+    def take(self) -> Connection | None: ...
+
+    async def ready(self, until_ns: int) -> None: ...
+
+    async def fresh(self, until_ns: int) -> None: ...
 
 
 @final

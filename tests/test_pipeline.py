@@ -113,17 +113,18 @@ class World:
         self.accounts = Accounts()
         self.log = Log()
         self.metrics = Metrics()
-        self.replays = Replays(60_000, self.clock.wall_ms())
+        self.replays = Replays(60_000, self.clock.monotonic_ns())
         exchange = registry.exchanges()["okx"]
         overrides = settings.pop("overrides", {})
+        self.keys: dict[bytes, Any] = {KEY: self.access}
         self.site = Site(
             name="okx",
             venue="main",
             exchange=exchange,
             endpoints=table.resolve(exchange.endpoints, overrides, (10, 2_000_000_000)),
-            accounts={KEY: self.access},  # type: ignore[dict-item]
+            accounts=self.keys,
             broker=Broker(b"OURCODE"),
-            connections=self.connections,  # type: ignore[arg-type]
+            connections=self.connections,
             authority="exchange.test",
             egress="default",
             deadline_ns=8_000_000_000,
@@ -528,9 +529,73 @@ async def test_an_accounts_own_code_overrides_the_exchanges() -> None:
     assert b'"tag":"HISCODE"' in world.connections.sent[0]
 
 
+async def test_a_key_that_is_taken_away_while_the_body_comes_in_sends_nothing() -> None:
+    world = World()
+    request = signed_request(b"POST", ORDER_PATH, ORDER, clock=world.clock)
+    passage = world.pipeline.screen(request)
+    assert isinstance(passage, Passage)
+    world.keys.clear()
+    reply, _ = await world.drive(passage)
+    assert reply is not None
+    assert slug(reply) == "unknown_key"
+    assert world.connections.sent == []
+
+
+async def test_an_account_that_changes_while_the_body_comes_in_counts_as_it_is_now() -> None:
+    world = World()
+    request = signed_request(b"POST", ORDER_PATH, ORDER, clock=world.clock)
+    passage = world.pipeline.screen(request)
+    assert isinstance(passage, Passage)
+    world.keys[KEY] = changed = Access()
+    changed.account.code = b"NEWCODE"
+    await world.drive(passage)
+    assert b'"tag":"NEWCODE"' in world.connections.sent[0]
+
+
+async def test_an_account_that_changes_while_its_order_waits_sends_nothing() -> None:
+    world = World(overrides={"POST /api/v5/trade/order": (1, 1_000_000_000)})
+    await world.order()
+    request = signed_request(
+        b"POST", ORDER_PATH, ORDER.replace(b'"px":"1"', b'"px":"2"'), clock=world.clock
+    )
+    passage = world.pipeline.screen(request)
+    assert isinstance(passage, Passage)
+    driven = asyncio.ensure_future(world.drive(passage))
+    await asyncio.sleep(0)
+    world.keys[KEY] = Access()
+    world.clock.advance_ms(1_500)
+    reply, _ = await driven
+    assert reply is not None
+    assert slug(reply) == "not_ready"
+    assert len(world.connections.sent) == 1
+
+
+async def test_a_public_read_without_a_key_keeps_its_demo_flag() -> None:
+    world = World()
+    request = signed_request(b"GET", b"/api/v5/public/time", clock=world.clock)
+    request.headers = {b"host": b"proxy", b"x-simulated-trading": b"1"}
+    await world.send(request)
+    assert b"x-simulated-trading: 1\r\n" in world.connections.sent[0]
+
+
+@pytest.mark.parametrize("path", [b"/api/v5/trade/order.json", b"/api/v5/trade/order:x"])
+async def test_a_known_path_with_an_ending_is_no_unknown_write(path: bytes) -> None:
+    world = World(unknown_writes="forward")
+    reply = await world.send(signed_request(b"POST", path, ORDER, clock=world.clock))
+    assert slug(reply) == "bad_request"
+
+
+SPOT = ORDER.replace(b"BTC-USDT-SWAP", b"BTC-USDT")
+LONG = ORDER[:-1] + b',"posSide":"long"}'
+
+
 @pytest.mark.parametrize(
     ("path", "body", "passes"),
     [
+        (ORDER_PATH, SPOT[:-1] + b',"reduceOnly":true}', False),
+        (ORDER_PATH, LONG[:-1] + b',"reduceOnly":true}', False),
+        (ORDER_PATH, LONG.replace(b'"buy"', b'"sell"'), True),
+        (b"/api/v5/tradingBot/grid/order-algo", ORDER[:-1] + b',"reduceOnly":true}', False),
         (ORDER_PATH, ORDER, False),
         (ORDER_PATH, ORDER[:-1] + b',"reduceOnly":true}', True),
         (ORDER_PATH, ORDER[:-1] + b',"reduceOnly":"true"}', True),

@@ -75,6 +75,8 @@ class Watch:
             await self._directory.refresh(self._store, self._vault)
         except (StoreError, VaultError) as error:
             faults.add(str(error))
+        except Exception as error:  # noqa: BLE001 - whatever one look meets, the next must come
+            faults.add(f"accounts cannot be read: {type(error).__name__}")
         self._directory.expire(self._clock.wall_ms())
         faults.update(self._directory.faults)
         for line in sorted(faults - self._reported):

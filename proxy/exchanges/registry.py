@@ -84,6 +84,7 @@ _FUNCTIONS = (
     "tag",
     "charges",
     "sign",
+    "unsigned_head",
     "classify",
     "refusal",
     "client_order_ids",

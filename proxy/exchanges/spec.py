@@ -95,6 +95,13 @@ class Sign(Protocol):
     ) -> Signed: ...
 
 
+class UnsignedHead(Protocol):
+    """The header lines (CRLF-ended) that a request without credentials needs in place of a
+    signature. Raises `Refusal`: `bad_request`."""
+
+    def __call__(self, request: Request) -> bytes: ...
+
+
 class Classify(Protocol):
     """Say what an answer means. Never raises, whatever the bytes."""
 
@@ -127,6 +134,7 @@ class Exchange:
     tag: SetTag
     charges: Charges
     sign: Sign
+    unsigned_head: UnsignedHead
     classify: Classify
     refusal: RenderRefusal
     client_order_ids: ClientOrderIds

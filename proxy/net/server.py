@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final, Generic, Protocol, TypeAlias, TypeVar, final
+from typing import TYPE_CHECKING, Any, Final, Generic, Protocol, TypeAlias, TypeVar, cast, final
 
 from proxy.model import Request
 from proxy.net.answers import Answers
@@ -129,7 +129,8 @@ class Listener(Generic[T]):
             ssl_shutdown_timeout=limits.linger_timeout_ns / 1e9 if with_tls else None,
         )
         self._servers.append(server)
-        bound = server.sockets[0].getsockname()
+        # uvloop gives a list where asyncio has a tuple: compiled code would insist on that
+        bound = cast("Any", server).sockets[0].getsockname()
         return bound[0], bound[1]
 
     def stop_accepting(self) -> None:

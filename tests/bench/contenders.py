@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Final, cast
 
@@ -17,11 +18,11 @@ from tests.e2e.processes import ROOT
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from tests.e2e.harness import Simulator
 
 PREFIX: Final = "/okx"
+BUILD: Final = ROOT / "build" / "compiled"  # where `make compiled` leaves what it made
 
 _WIDE: Final = "1000000/2s"
 _SECTIONS: Final = {
@@ -30,7 +31,16 @@ _SECTIONS: Final = {
 
 
 class ContenderError(Exception):
-    """The proxy did not stop as it should, or a user could not be added."""
+    """The proxy did not stop as it should, is not the one meant, or a user could not be added."""
+
+
+def compiled_build() -> Path | None:
+    """The compiled package, to be imported from; None if there is none of these sources."""
+    made = BUILD / ".made"
+    if not made.is_file():
+        return None
+    changed = max(path.stat().st_mtime for path in (ROOT / "proxy").rglob("*.py"))
+    return BUILD / "site" if made.stat().st_mtime >= changed else None
 
 
 def malloc_settings() -> dict[str, str]:
@@ -40,8 +50,13 @@ def malloc_settings() -> dict[str, str]:
 
 
 @contextlib.contextmanager
-def tagproxy(folder: Path, upstream: int, ca_file: Path) -> Iterator[tuple[int, int]]:
-    """`tagproxy serve` with the bench's bots on board; yields its port and process id."""
+def tagproxy(
+    folder: Path, upstream: int, ca_file: Path, build: Path | None
+) -> Iterator[tuple[int, int]]:
+    """`tagproxy serve` with the bench's bots on board; yields its port and process id.
+
+    `build` is the package to run; None runs the sources as they stand.
+    """
     # what the harness wants of a simulator is where it listens and whom to trust
     exchange = SimpleNamespace(base_url=f"https://{HOST}:{upstream}", ca_file=ca_file)
     with proxy_in(folder, cast("Simulator", exchange), _SECTIONS, start=False) as proxy:
@@ -52,8 +67,11 @@ def tagproxy(folder: Path, upstream: int, ca_file: Path) -> Iterator[tuple[int, 
             )
             if added.returncode != 0:
                 raise ContenderError(added.stderr)
-        proxy.start(malloc_settings())
-        yield proxy.port, proxy.child.process.pid
+        proxy.start(malloc_settings() | ({"PYTHONPATH": str(build)} if build else {}))
+        pid = proxy.child.process.pid
+        if ("tagproxy__mypyc" in Path(f"/proc/{pid}/maps").read_text("utf-8")) != bool(build):
+            raise ContenderError("not the build that was to be measured")
+        yield proxy.port, pid
         if (code := proxy.stop()) != 0:
             tail = proxy.child.stderr.read_text("utf-8", "replace")[-2000:]
             raise ContenderError(f"exit {code}: {tail}")

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from tests.bench.contenders import PREFIX, tagproxy
+from tests.bench.contenders import PREFIX, compiled_build, tagproxy
 from tests.bench.cpu import Instructions, spent_ns
 from tests.bench.load import Run, closed_loop, open_loop
 from tests.bench.orders import signed_orders
@@ -24,8 +24,9 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
 NGINX: Final = "nginx pass-through"
-TAGPROXY: Final = "tagproxy"
-NAMES: Final = (NGINX, TAGPROXY)
+COMPILED: Final = "tagproxy compiled"  # the wheel that operators install
+PURE: Final = "tagproxy pure"
+NAMES: Final = (NGINX, COMPILED, PURE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,10 +74,10 @@ def measure(
         with exchange(there) as upstream:
             for launch in range(plan.launches):
                 for name in names:
-                    folder = Path(top) / f"{name.split()[0]}{launch}"
+                    folder = Path(top) / f"{name.replace(' ', '-')}-{launch}"
                     folder.mkdir()
                     with _started(name, folder, upstream, there) as (port, pid):
-                        prefix = PREFIX if name == TAGPROXY else ""
+                        prefix = "" if name == NGINX else PREFIX
                         loaded = while_loaded(name, pid) if while_loaded else nullcontext()
                         _measure_one(plan, scores[name], port, pid, prefix, launch, loaded)
     return scores
@@ -85,9 +86,13 @@ def measure(
 def _started(
     name: str, folder: Path, upstream: int, there: Path
 ) -> AbstractContextManager[tuple[int, int]]:
-    if name == TAGPROXY:
-        return tagproxy(folder, upstream, there / "cert.pem")
-    return pass_through(folder, upstream)
+    if name == NGINX:
+        return pass_through(folder, upstream)
+    build = None
+    if name == COMPILED:
+        build = compiled_build()
+        assert build is not None, "make compiled first"
+    return tagproxy(folder, upstream, there / "cert.pem", build)
 
 
 def _measure_one(

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.bench.measure import NGINX, TAGPROXY
+from tests.bench.measure import NGINX, PURE
 from tests.bench.orders import ANSWER, BODY_BYTES, signed_orders
 from tests.bench.peers import NGINX as NGINX_BINARY
 from tests.e2e.processes import ROOT
@@ -37,7 +37,7 @@ def figures() -> dict[str, Any]:
     return answer
 
 
-@pytest.mark.parametrize("name", [NGINX, TAGPROXY])
+@pytest.mark.parametrize("name", [NGINX, PURE])
 def test_bench_measures_each_contender(figures: dict[str, Any], name: str) -> None:
     score = figures["contenders"][name]
 

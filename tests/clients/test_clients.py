@@ -103,7 +103,8 @@ def drive(library: Library, base: str, calls: list[dict[str, Any]]) -> list[Outc
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    outcomes: list[Outcome] = json.loads(done.stdout)
+    # a library may print when it is first used: the outcomes are the last line
+    outcomes: list[Outcome] = json.loads(done.stdout.splitlines()[-1])
     assert len(outcomes) == len(calls)
     return outcomes
 

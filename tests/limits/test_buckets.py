@@ -89,6 +89,7 @@ async def test_what_still_counts_is_never_dropped() -> None:
     assert shut.dropped
 
 
+@pytest.mark.interpreted
 @pytest.mark.parametrize("bound", ["BUCKETS_MAX", "BUCKETS_PER_SUBJECT_MAX"])
 def test_too_many_buckets_in_use_are_refused_and_the_rest_goes_on(
     bound: str, monkeypatch: pytest.MonkeyPatch
@@ -113,6 +114,7 @@ def test_too_many_buckets_in_use_are_refused_and_the_rest_goes_on(
     scenario()
 
 
+@pytest.mark.interpreted
 def test_when_there_are_too_many_an_idle_one_further_back_makes_room(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -6,6 +6,7 @@ import asyncio
 from dataclasses import dataclass, field
 from unittest.mock import patch
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -249,6 +250,7 @@ async def _burst(
     return await asyncio.gather(*[one(at_ns) for at_ns in arrivals_ns])
 
 
+@pytest.mark.interpreted
 @given(
     st.lists(st.integers(0, 400), min_size=1, max_size=30),
     st.integers(1, 4),

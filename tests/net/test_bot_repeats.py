@@ -36,6 +36,7 @@ def forbid_parsing(port: Port, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(port.listener, "reader", Reader())
 
 
+@pytest.mark.interpreted
 async def test_repeats_are_not_parsed_and_reach_the_handler_whole(
     open_port: OpenPort, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -52,6 +53,7 @@ async def test_repeats_are_not_parsed_and_reach_the_handler_whole(
     assert port.listener.buffered_bytes == 0
 
 
+@pytest.mark.interpreted
 async def test_repeats_may_come_in_any_pieces(
     open_port: OpenPort, monkeypatch: pytest.MonkeyPatch
 ) -> None:

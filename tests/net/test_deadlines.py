@@ -2,8 +2,12 @@ from __future__ import annotations
 
 import asyncio
 
+import pytest
+
 from proxy.clock import SystemClock
 from proxy.net.deadlines import NEVER, TICK_NS, Deadline, Wheel
+
+pytestmark = pytest.mark.interpreted  # they subclass Deadline
 
 
 class FakeClock:

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from proxy.errors import Refusal
+from proxy.security.replay_ring import ReplayRing
 from proxy.security.replays import Replays
 
 WINDOW_MS = 30_000
+MS_NS = 1_000_000
 
 
 def test_a_second_use_of_a_signature_is_refused() -> None:
@@ -30,9 +34,9 @@ def test_a_released_signature_may_be_used_again() -> None:
 def test_a_signature_is_released_from_the_older_generation_too() -> None:
     replays = Replays(WINDOW_MS, 0)
     replays.reserve(b"digest", 0, 0)
-    replays.reserve(b"other", 60_000, 60_000)
+    replays.reserve(b"other", 60_000, 60_000 * MS_NS)
     replays.release(b"digest")
-    replays.reserve(b"digest", 60_000, 60_001)
+    replays.reserve(b"digest", 60_000, 60_001 * MS_NS)
 
 
 @given(
@@ -46,21 +50,21 @@ def test_no_signature_passes_twice_while_its_timestamp_is_acceptable(
     """Whatever traffic turns the generations in between."""
     replays = Replays(WINDOW_MS, 0)
     signed_ms = first_ms + skew_ms
-    replays.reserve(b"digest", signed_ms, first_ms)
+    replays.reserve(b"digest", signed_ms, first_ms * MS_NS)
     now_ms = first_ms
     for number, gap_ms in enumerate(gaps_ms):
         now_ms += gap_ms
-        replays.reserve(b"other%d" % number, now_ms, now_ms)
+        replays.reserve(b"other%d" % number, now_ms, now_ms * MS_NS)
     if abs(now_ms - signed_ms) <= WINDOW_MS:
         with pytest.raises(Refusal):
-            replays.reserve(b"digest", signed_ms, now_ms)
+            replays.reserve(b"digest", signed_ms, now_ms * MS_NS)
 
 
 def test_memory_is_given_back_after_quiet() -> None:
     replays = Replays(WINDOW_MS, 0)
     replays.reserve(b"digest", 0, 0)
-    replays.reserve(b"late", 10_000_000, 10_000_000)
-    assert replays.remembered() == [b"late"]
+    replays.reserve(b"late", 10_000_000, 10_000_000 * MS_NS)
+    assert len(replays) == 1
 
 
 def test_a_full_memory_refuses_rather_than_forgets() -> None:
@@ -72,20 +76,20 @@ def test_a_full_memory_refuses_rather_than_forgets() -> None:
     assert refused.value.slug == "overloaded"
 
 
-def test_what_was_signed_before_a_crash_is_refused() -> None:
-    """Only the dead process knew whether it had been used."""
-    replays = Replays(WINDOW_MS, 1000)
+def test_what_was_signed_before_the_memory_begins_is_refused() -> None:
+    replays = Replays(WINDOW_MS, 0)
     replays.forget_nothing_before(1000)
     with pytest.raises(Refusal) as refused:
-        replays.reserve(b"digest", 999, 1001)
+        replays.reserve(b"digest", 999, 1)
     assert refused.value.slug == "replayed"
-    replays.reserve(b"digest", 1000, 1001)
+    replays.reserve(b"digest", 1000, 1)
 
 
-def test_what_a_clean_stop_handed_over_is_refused() -> None:
-    before = Replays(WINDOW_MS, 0)
-    before.reserve(b"digest", 0, 0)
-    after = Replays(WINDOW_MS, 1000)
-    after.restore(before.remembered())
+def test_what_a_process_used_is_refused_by_the_next_however_it_ended(tmp_path: Path) -> None:
+    """Also what was signed by a clock ahead of ours."""
+    before = Replays(WINDOW_MS, 0, ReplayRing(tmp_path / "ring", 1))
+    before.reserve(b"a digest of thirty-two bytes long", 20_000, 0)
+    after = Replays(WINDOW_MS, 5, ReplayRing(tmp_path / "ring", 1))
     with pytest.raises(Refusal):
-        after.reserve(b"digest", 0, 1001)
+        after.reserve(b"a digest of thirty-two bytes long", 20_000, 6)
+    after.reserve(b"another digest of 32 bytes in all", 20_000, 6)

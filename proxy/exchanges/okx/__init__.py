@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from proxy.exchanges.okx.auth import TIMESTAMP_WINDOW_MS, identify, sign, verify
+from proxy.exchanges.okx.auth import TIMESTAMP_WINDOW_MS, identify, sign, unsigned_head, verify
 from proxy.exchanges.okx.broker import code_fault, tag
 from proxy.exchanges.okx.charges import charges
 from proxy.exchanges.okx.content import client_order_ids, read, reduces
@@ -24,6 +24,7 @@ EXCHANGE = Exchange(
     tag=tag,
     charges=charges,
     sign=sign,
+    unsigned_head=unsigned_head,
     classify=classify,
     refusal=refusal,
     client_order_ids=client_order_ids,

@@ -31,6 +31,7 @@ _HEADERS: Final = (
     b"ok-access-timestamp",
     b"ok-access-passphrase",
 )
+_DEMO: Final = b"x-simulated-trading: 1\r\n"
 _EXPIRES: Final = re.compile(rb"[0-9]{1,15}")
 _TIMESTAMP: Final = re.compile(
     rb"([0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2})(?:\.([0-9]{1,9}))?Z"
@@ -51,10 +52,8 @@ def identify(request: Request) -> Claim | None:
             return None
         missing = [name.decode().upper() for name in _HEADERS if not get(name)]
         raise Refusal("missing_credentials", f"{', '.join(missing)} missing")
-    demo = get(b"x-simulated-trading")
+    demo = _is_demo(request)
     expires = get(b"exptime")
-    if demo is not None and demo not in (b"0", b"1"):
-        raise Refusal("bad_request", "x-simulated-trading must be 0 or 1")
     if expires and _EXPIRES.fullmatch(expires) is None:
         raise Refusal("bad_request", "expTime must be Unix milliseconds")
     millis = _MILLIS_OF.get(timestamp[20:])
@@ -66,9 +65,21 @@ def identify(request: Request) -> Claim | None:
         unix_ms,
         signature,
         passphrase,
-        demo == b"1",
+        demo,
         int(expires) if expires else 0,
     )
+
+
+def _is_demo(request: Request) -> bool:
+    demo = request.headers.get(b"x-simulated-trading")
+    if demo is not None and demo not in (b"0", b"1"):
+        raise Refusal("bad_request", "x-simulated-trading must be 0 or 1")
+    return demo == b"1"
+
+
+def unsigned_head(request: Request) -> bytes:
+    """What a public request without a key carries: whether it asks the demo or the live market."""
+    return _DEMO if _is_demo(request) else b""
 
 
 @lru_cache(maxsize=256)
@@ -91,6 +102,8 @@ def _unix_ms(timestamp: bytes) -> int:
         when = datetime.strptime(match[1].decode(), "%Y-%m-%dT%H:%M:%S").replace(tzinfo=UTC)
     except ValueError:
         raise _not_a_time() from None
+    if when.year < 1970:
+        raise _not_a_time()
     return int(when.timestamp()) * 1000 + int(((match[2] or b"") + b"000")[:3])
 
 
@@ -155,7 +168,7 @@ def _second(unix_s: int) -> bytes:
 def sign(outbound: Outbound, credentials: Credentials, broker: Broker, wall_ms: int) -> Signed:
     """Sign for OKX at `wall_ms` (Unix). The tag is in the body by now, so `broker` is not asked."""
     target = outbound.path + outbound.suffix
-    demo = b"x-simulated-trading: 1\r\n" if outbound.demo else b""
+    demo = _DEMO if outbound.demo else b""
     mac = credentials.mac
     if mac is None:
         head = b"Authorization: Bearer " + credentials.bearer + b"\r\n" + demo

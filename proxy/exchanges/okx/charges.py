@@ -38,7 +38,10 @@ def charges(endpoint: Endpoint, request: Request, content: Any) -> Sequence[Char
     if len(items) != 1 or not content.flat:
         return _charges(endpoint, request, content)
     get = items[0].get
-    key = (id(endpoint), content.array, get("instId"), get("ordType"), get("isElpTakerAccess"))
+    access = get("isElpTakerAccess")
+    if access is not None and type(access) is not str and type(access) is not bool:
+        return _charges(endpoint, request, content)  # 1 would be found where True was kept
+    key = (id(endpoint), content.array, get("instId"), get("ordType"), access)
     try:
         found = _remembered.get(key)
     except TypeError:  # a value that is no text

@@ -13,11 +13,20 @@ import orjson
 
 from proxy.errors import Refusal
 from proxy.exchanges.okx.spans import Order, orders
-from proxy.model import Action, Endpoint, Request, Tag
+from proxy.model import Endpoint, Request, Tag
 
 ITEMS_MAX_UNSTATED: Final = 100  # of an array where the docs give no length
 _ID_KEYS: Final = ("clOrdId", "algoClOrdId", "clTReqId", "clRfqId", "clQuoteId", "clReqId")
-_CLOSING_PATHS: Final = ("/api/v5/trade/close-position", "/api/v5/copytrading/close-subposition")
+_CLOSING_PATHS: Final = (
+    "/api/v5/trade/close-position",
+    "/api/v5/copytrading/close-subposition",
+    "/api/v5/tradingBot/grid/close-position",
+)
+_REDUCIBLE_PATHS: Final = (
+    "/api/v5/trade/order",
+    "/api/v5/trade/batch-orders",
+    "/api/v5/trade/order-algo",
+)
 _ID_CHARACTERS_MAX: Final = 64
 _IDS_CHARACTERS_MAX: Final = 700
 _NEEDS_BODY: Final = (Tag.BODY, Tag.EACH_ITEM, Tag.SCOPE)
@@ -157,11 +166,23 @@ def reduces(endpoint: Endpoint, content: Any) -> bool:
         return True
     items = content.items
     return (
-        endpoint.action is Action.PLACE
+        endpoint.path in _REDUCIBLE_PATHS
         and bool(items)
         and content.flat
-        and all(str(item.get("reduceOnly")).lower() == "true" for item in items)
+        and all(_reduces(item) for item in items)
     )
+
+
+def _reduces(item: dict[str, Any]) -> bool:
+    """Whether one derivatives order only closes. In long/short mode OKX goes by side and posSide
+    and ignores reduceOnly; options and spot know no such order."""
+    instrument = item.get("instId")
+    if type(instrument) is not str or instrument.count("-") != 2:
+        return False
+    position = item.get("posSide") or "net"
+    if position == "net":
+        return str(item.get("reduceOnly")).lower() == "true"
+    return (item.get("side"), position) in (("sell", "long"), ("buy", "short"))
 
 
 def _id_of(item: object) -> str:

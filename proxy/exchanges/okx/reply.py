@@ -87,7 +87,7 @@ def classify(endpoint: Endpoint, response: Response) -> Verdict:
     if not code:
         return _unreadable(response.status)
     data = answer.get("data")
-    items = [item for item in data if type(item) is dict] if type(data) is list else []
+    items = [item if type(item) is dict else {} for item in data] if type(data) is list else []
     if code == "0" and 200 <= response.status < 300:
         return Verdict("ok", code, _order_ids(items))
     return _write_verdict(response.status, code, items)
@@ -105,7 +105,8 @@ def _write_verdict(status: int, code: str, items: list[dict[str, Any]]) -> Verdi
     """A write that was not simply accepted: all or some of it failed, or nobody knows."""
     order_ids = _order_ids(items)
     if code in _RATE_CODES:
-        return Verdict("exchange_error", code, order_ids, _pool_of(code), processed=False)
+        processed = bool(order_ids) or status not in (200, 429) or _any_done(items)
+        return Verdict("exchange_error", code, order_ids, _pool_of(code), processed=processed)
     if status >= 500 or status < 200 or code in _UNKNOWN_CODES:
         return Verdict("unknown", code, order_ids)
     failed = [
@@ -122,6 +123,10 @@ def _write_verdict(status: int, code: str, items: list[dict[str, Any]]) -> Verdi
     return Verdict(
         "exchange_error", limited[0], order_ids, _pool_of(limited[0]), processed=processed
     )
+
+
+def _any_done(items: list[dict[str, Any]]) -> bool:
+    return any(_text(item.get("sCode")) == "0" for item in items)
 
 
 def _unreadable(status: int) -> Verdict:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from proxy.model import Endpoint
 
 IDLE_NS: Final = 25_000_000_000  # exchanges close idle connections after 30 s and more
-ANSWER_BYTES_MAX: Final = 64 * 1024 * 1024
+ANSWER_BYTES_MAX: Final = 16 * 1024 * 1024  # the largest listings are a few MiB
 ANY_ADDRESS: Final = "default"  # the system chooses the address to send from
 
 

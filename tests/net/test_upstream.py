@@ -40,7 +40,7 @@ async def test_spare_connections_are_opened_ahead_of_need(
     await eventually(lambda: pool.idle == 3)
     assert pool.take() is not None
     await eventually(lambda: pool.idle == 3)
-    assert (pool.open, exchange.accepted) == (4, 4)
+    await eventually(lambda: (pool.open, exchange.accepted) == (4, 4))
 
 
 async def test_a_connections_own_handshake_counts_as_a_round_trip(
@@ -59,12 +59,12 @@ async def test_spare_connections_are_opened_smoothly_but_a_waiter_is_not_held_up
 ) -> None:
     """aiolimiter paces our own background work; it never guards an exchange's window."""
     pool = open_pool(exchange.address, spare=200)
-    pool.start()
-    await eventually(lambda: pool.idle >= 50)
     began_ns = NOW_NS()
+    pool.start()
     await eventually(lambda: pool.idle >= 60)
-    assert NOW_NS() - began_ns >= SECOND_NS // 10
-    assert exchange.accepted < 100
+    passed_s = (NOW_NS() - began_ns) / SECOND_NS
+    assert passed_s >= 0.15
+    assert pool.open <= 52 + 50 * passed_s
     assert pool.take() is not None
 
 
@@ -93,7 +93,7 @@ async def test_there_are_never_more_connections_than_the_maximum(
         assert pool.open <= 2
 
     await asyncio.gather(*(one() for _ in range(20)))
-    assert exchange.accepted == 2
+    await eventually(lambda: exchange.accepted == 2)
 
 
 async def test_waiters_are_served_in_the_order_they_came(
@@ -290,7 +290,7 @@ async def test_an_attempt_for_a_fresh_one_leaves_the_line_its_own(
     fresh = asyncio.create_task(pool.fresh(soon()))
     waiting = asyncio.create_task(taken(pool))
     await asyncio.gather(fresh, waiting)
-    assert exchange.accepted == 2
+    await eventually(lambda: exchange.accepted == 2)
 
 
 # ---- retirement and the end -------------------------------------------------------------------

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from tests.e2e.bot import Triple
 from tests.e2e.harness import proxy_in, simulator_in
+from tests.e2e.processes import eventually
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -30,16 +31,18 @@ class Stand:
     proxy: Proxy
 
     def enrol(self, name: str, *flags: str) -> Keys:
-        """Add a user whose uid at the exchange is its name; return what its bots sign with: the
-        exchange's own key, or with `--issue` the issued credentials."""
+        """Add a user whose uid at the exchange is its name; return, once the proxy takes it, what
+        its bots sign with: the exchange's own key, or with `--issue` the issued credentials."""
         real = self.exchange.add_user(name)
         command = ("users", "add", name, "--exchange", "okx", *flags)
         done = self.proxy.run(*command, stdin=real.as_json())
         assert done.returncode == 0, done.stderr
-        if "--issue" not in flags:
-            return _keys(real)
-        issued = json.loads(done.stdout)
-        return {key: issued[key] for key in _keys(real)}
+        used = real
+        if "--issue" in flags:
+            shown = json.loads(done.stdout)
+            used = Triple(shown["api_key"], shown["secret"], shown["passphrase"])
+        eventually("the proxy knows the new user", lambda: self.proxy.knows(used))
+        return _keys(used)
 
     def disable(self, name: str) -> None:
         """Block a user."""

@@ -91,7 +91,7 @@ class Service:
     async def start(self) -> None:
         """Open everything, listeners first: until accounts are loaded bots hear `not_ready`.
 
-        Raises `ConfigError`, `VaultError`, `StoreError`, or `OSError` for a port in use.
+        Raises `VaultError`, `StoreError`, or `CommandError` for a port that cannot be had.
         """
         config = self._config
         self._log.start()
@@ -134,7 +134,7 @@ class Service:
         self._limiter = Limiter(
             clock,
             jitter_ns=config.limits.jitter_ns,
-            unknown_before_ns=self._unknown_before_ns,
+            unknown_before_ns=max(self._unknown_before_ns, 0),
             store=self._history,
             spawn=self._spawn,
         )

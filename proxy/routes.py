@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final, Protocol, final
 from proxy.model import Action, Draw, Endpoint, Pool, Tag
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Mapping
 
     from proxy.accounts.directory import Access
     from proxy.config import Address
@@ -179,7 +179,7 @@ class Front:
     def __init__(self, address: Address) -> None:
         self.address = address
         self.routes: dict[bytes, Route] = {}  # by method, space and path with our prefix
-        self._prefixes: list[tuple[bytes, Site, Route, Route]] = []
+        self._prefixes: list[tuple[bytes, Route, Route]] = []
 
     def add(self, site: Site, prefix: bytes) -> None:
         """Serve a site below `prefix` (empty on a port of its own)."""
@@ -193,7 +193,7 @@ class Front:
             Route(site, endpoint, prefix, b"", unclassified=True)
             for endpoint in _unclassified(site.unclassified_limit)
         )
-        self._prefixes.append((prefix, site, read, write))
+        self._prefixes.append((prefix, read, write))
         self._prefixes.sort(key=lambda entry: -len(entry[0]))
 
     def find(self, method: bytes, path: bytes) -> Route | None:
@@ -202,14 +202,10 @@ class Front:
 
     def unclassified(self, method: bytes, path: bytes) -> Route | None:
         """Return the route that serves what no table knows, if the prefix is one of ours."""
-        for prefix, _, read, write in self._prefixes:
+        for prefix, read, write in self._prefixes:
             if path.startswith(prefix + b"/"):
                 return read if method == b"GET" else write
         return None
-
-    def sites(self) -> Iterable[Site]:
-        """Every site behind this port."""
-        return (site for _, site, _, _ in self._prefixes)
 
 
 def _unclassified(limit: tuple[int, int]) -> tuple[Endpoint, Endpoint]:

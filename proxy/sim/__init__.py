@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from proxy.sim.authority import Authority
 from proxy.sim.desk import User
+from proxy.sim.profile import Profile
 from proxy.sim.recorded import Recorded
 from proxy.sim.server import SimulatedOkx
 
-__all__ = ["Authority", "Recorded", "SimulatedOkx", "User"]
+__all__ = ["Authority", "Profile", "Recorded", "SimulatedOkx", "User"]

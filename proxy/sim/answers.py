@@ -6,7 +6,10 @@ Gateway errors carry `msg` and `code` alone, business answers `data` too (seen o
 from __future__ import annotations
 
 import json
-from typing import Any, final
+from typing import TYPE_CHECKING, Any, Final, final
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
 
 ACCEPTED = "0"
 ALL_FAILED = "1"
@@ -17,26 +20,53 @@ _BATCH_WORDS = {
     ALL_FAILED: "All operations failed",
     PARTLY_FAILED: "Bulk operation partially succeeded.",
 }
+_JSON: Final = json.JSONEncoder(separators=(",", ":"))
+_PREPARED_MAX: Final = 4096
 
 
 @final
 class Answer:
     """One HTTP answer, whole: the status, the JSON bytes and the code inside them."""
 
-    __slots__ = ("body", "code", "content_type", "data", "status")
+    __slots__ = ("body", "code", "content_type", "data", "headers", "status")
 
     def __init__(
-        self, status: int, code: str, content: dict[str, Any] | str, data: list[Any]
+        self,
+        status: int,
+        code: str,
+        content: dict[str, Any] | str,
+        data: list[Any],
+        headers: Mapping[str, str] | None = None,
     ) -> None:
         self.status = status
         self.code = code
         self.data = data
+        self.headers = headers or {}
         if isinstance(content, str):
             self.body = content.encode()
             self.content_type = "text/html"
         else:
-            self.body = json.dumps(content, separators=(",", ":")).encode()
+            self.body = _JSON.encode(content).encode()
             self.content_type = "application/json"
+
+
+@final
+class Prepared:
+    """Answers that everybody gets alike, made once for as long as they hold."""
+
+    def __init__(self) -> None:
+        self._kept: dict[object, tuple[int, Answer]] = {}
+
+    def get(self, key: object, moment: int, make: Callable[[], Answer]) -> Answer:
+        """Return the answer of this moment; `make` may raise, and then nothing is kept."""
+        kept = self._kept.get(key)
+        if kept is not None and kept[0] == moment:
+            return kept[1]
+        answer = make()
+        if len(self._kept) >= _PREPARED_MAX:
+            self._kept.clear()
+        self._kept[key] = (moment, answer)
+        return answer
 
 
 @final
@@ -84,3 +114,8 @@ def parameter_error(name: str) -> Refused:
 def parameter_empty(name: str) -> Refused:
     """Make the refusal of a parameter that is not there."""
     return Refused("50014", f"Parameter {name} can not be empty.", 400)
+
+
+def no_instrument() -> Refused:
+    """Make the refusal of an instrument that is not listed."""
+    return Refused("51001", "Instrument ID, Instrument ID code, or Spread ID doesn't exist.")

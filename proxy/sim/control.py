@@ -1,15 +1,25 @@
 """The simulator's back door: JSON under /sim/ on its own port, for tests in other processes.
 
 GET    /sim/state                    users, counts
-POST   /sim/users {User fields}      add or replace a key; DELETE /sim/users?api_key=… ends one
-GET    /sim/requests?since=N         what arrived after request number N, bodies as Latin-1
+POST   /sim/users {User fields, Profile fields}   add or replace a key; what is told of the account
+                                     behind it holds for every key of its uid, see
+                                     `proxy.sim.profile`; DELETE /sim/users?api_key=… ends a key
+GET    /sim/accounts                 every account's Profile, with its uid and demo
+POST   /sim/accounts {uid, demo, Profile fields}   change an account, its keys untouched
+GET    /sim/requests?since=N&fields=a,b   what arrived after request number N, bodies as Latin-1;
+                                     all that `proxy.sim.recorded` shows, or the fields named
+GET    /sim/sources                  {address: {opened, open, resumed, requests, refused, banned}}:
+                                     connections (of TLS: handshakes done; resumed among them) and
+                                     requests; connections to this back door are left out
 GET    /sim/orders                   every order
-GET    /sim/breaches                 {"breaches": {bucket: n}, "buckets": {bucket: {limit,
-                                     span_ns, arrivals, accepted, most_in_sliding}}}
+GET    /sim/breaches?subject=…       {"breaches": {bucket: n}, "buckets": {bucket: {rule, subject,
+                                     limit, span_ns, arrivals, accepted, most_in_sliding}}}; the
+                                     subject is the uid (" demo" after it) or the source address
 GET    /sim/arrivals?bucket=…        [[at_ns, units, within], …]
-POST   /sim/reset                    forget all but users and rows
+POST   /sim/reset                    forget all but users, accounts and rows
 POST   /sim/delay {fixed_ms, late_ms, late_share, seed}    on the way in, from now on
-POST   /sim/faults {Fault fields}    see `proxy.sim.faults`; DELETE drops those still to come
+POST   /sim/faults {Fault fields}    see `proxy.sim.faults`: `source` narrows a fault to an address,
+                                     `for_ms` makes it last; DELETE drops those still to come
 POST   /sim/limits {"POST /api/v5/trade/order": "4/2"}     count/seconds in place of the table's
 POST   /sim/endpoints {"rows": ["GET new/thing 10/2 user read"]}   serve more
 POST   /sim/clock {"offset_ms": N}   the exchange's clock is off by so much
@@ -24,14 +34,19 @@ from typing import TYPE_CHECKING, Any, final
 
 from aiohttp import web
 
+from proxy.sim.costs import named
 from proxy.sim.desk import User
 from proxy.sim.faults import Delay, Fault
+from proxy.sim.profile import Profile
 from proxy.sim.windows import most_in_sliding
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from proxy.sim.server import SimulatedOkx
+
+
+_PROFILE_FIELDS = frozenset(each.name for each in dataclasses.fields(Profile))
 
 
 @final
@@ -42,13 +57,16 @@ class Control:
         self._exchange = exchange
         self._reads: dict[str, Callable[[dict[str, str]], Any]] = {
             "state": self._state,
+            "accounts": self._accounts,
             "requests": self._requests,
+            "sources": self._sources,
             "orders": self._orders,
             "breaches": self._breaches,
             "arrivals": self._arrivals,
         }
         self._writes: dict[str, Callable[[dict[str, Any]], Any]] = {
             "users": self._add_user,
+            "accounts": self._change_account,
             "reset": self._reset,
             "delay": self._set_delay,
             "faults": self._add_fault,
@@ -86,9 +104,22 @@ class Control:
             "breaches": sum(self._exchange.breaches.values()),
         }
 
+    def _accounts(self, query: dict[str, str]) -> Any:
+        world = self._exchange.world
+        users = {user.desk_key: user for user in world.users.values()}
+        return [
+            {"uid": user.uid, "demo": user.demo} | dataclasses.asdict(world.profile(user))
+            for user in users.values()
+        ]
+
     def _requests(self, query: dict[str, str]) -> Any:
         since = int(query.get("since", 0))
-        return [each.shown() for each in self._exchange.requests if each.number > since]
+        shown = [each.shown() for each in self._exchange.requests if each.number > since]
+        names = [name for name in query.get("fields", "").split(",") if name]
+        return [{name: each[name] for name in names} for each in shown] if names else shown
+
+    def _sources(self, query: dict[str, str]) -> Any:
+        return self._exchange.door.shown()
 
     def _orders(self, query: dict[str, str]) -> Any:
         return self._exchange.orders
@@ -97,23 +128,40 @@ class Control:
         budgets = self._exchange.budgets
         buckets = {}
         for bucket, window in budgets.windows.items():
+            rule, subject = named(bucket)
+            if query.get("subject", subject) != subject:
+                continue
             limit, span_ns = budgets.spans[bucket]
             buckets[bucket] = {
+                "rule": rule,
+                "subject": subject,
                 "limit": limit,
                 "span_ns": span_ns,
                 "arrivals": sum(each.units for each in window.arrivals),
                 "accepted": sum(each.units for each in window.arrivals if each.within),
                 "most_in_sliding": most_in_sliding(window.arrivals, span_ns),
             }
-        return {"breaches": dict(budgets.breaches), "buckets": buckets}
+        breaches = {name: n for name, n in budgets.breaches.items() if name in buckets}
+        return {"breaches": breaches, "buckets": buckets}
 
     def _arrivals(self, query: dict[str, str]) -> Any:
         return [list(each) for each in self._exchange.budgets.windows[query["bucket"]].arrivals]
 
     def _add_user(self, fields: dict[str, Any]) -> Any:
+        told = {name: fields.pop(name) for name in _PROFILE_FIELDS & set(fields)}
         user = User(**fields)
+        self._tell(user.desk_key, told)
         self._exchange.world.users[user.api_key] = user
         return user.uid
+
+    def _change_account(self, fields: dict[str, Any]) -> Any:
+        user = User("", "", "", fields.pop("uid"), demo=fields.pop("demo", False))
+        return dataclasses.asdict(self._tell(user.desk_key, fields))
+
+    def _tell(self, desk_key: str, fields: dict[str, Any]) -> Profile:
+        profiles = self._exchange.world.profiles
+        profiles[desk_key] = dataclasses.replace(profiles.get(desk_key, Profile()), **fields)
+        return profiles[desk_key]
 
     def _reset(self, fields: dict[str, Any]) -> Any:
         self._exchange.reset()

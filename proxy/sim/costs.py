@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from proxy.sim.desk import User, World
     from proxy.sim.table import Rate, Row
 
-CAP: Final = 1000  # new and amended orders of a sub-account
 CAP_SPAN_NS: Final = 2_000_000_000
 ELP_LIMIT: Final = 50
 _ORDER_PATHS: Final = ("/api/v5/trade/order", "/api/v5/trade/batch-orders")
@@ -40,18 +39,26 @@ class Meter:
         charged = self._table[row.single] if row.single and len(items) == 1 else row
         costs: list[Cost] = []
         for number, rate in enumerate(charged.rates):
-            count, span_ns = self._limit(charged, number, rate)
             for item in items if row.items_max else items[:1]:
+                count, span_ns = self._limit(charged, number, user, item)
                 bucket = f"{charged.name}#{number} {_subject(charged, rate, subjects, item)}"
                 costs.append(Cost(bucket, count, span_ns, 1))
         if user is not None:
             costs += self._orders(row, user, items)
         return costs
 
-    def _limit(self, row: Row, number: int, rate: Rate) -> tuple[int, int]:
-        if number == 0 and row.name in self.overrides:
+    def _limit(
+        self, row: Row, number: int, user: User | None, item: dict[str, Any]
+    ) -> tuple[int, int]:
+        rate = row.rates[number]
+        if number == 0 and row.lead is not None and self._leads(user, item):
+            rate = row.lead
+        elif number == 0 and row.name in self.overrides:
             return self.overrides[row.name]
         return rate.count, rate.span_ns
+
+    def _leads(self, user: User | None, item: dict[str, Any]) -> bool:
+        return user is not None and item.get("instId") in self._world.profile(user).lead_instruments
 
     def _orders(self, row: Row, user: User, items: list[dict[str, Any]]) -> list[Cost]:
         costs: list[Cost] = []
@@ -69,7 +76,8 @@ class Meter:
         counted = sum(not self._exempt(user, item) for item in items) if row.capped else 0
         if counted:
             bucket = f"subaccount-orders {user.desk_key}"
-            costs.append(Cost(bucket, CAP, CAP_SPAN_NS, counted, "50061"))
+            cap = self._world.profile(user).acc_rate_limit
+            costs.append(Cost(bucket, cap, CAP_SPAN_NS, counted, "50061"))
         return costs
 
     def _exempt(self, user: User, item: dict[str, Any]) -> bool:
@@ -98,7 +106,7 @@ def _subjects(user: User | None, source: str) -> dict[str, str]:
         return {"ip": source, "user-or-ip": source}
     demo = " demo" if user.demo else ""
     return {
-        "ip": source + demo,
+        "ip": source,  # of an address, whatever it is asked for
         "user": user.desk_key,
         "user-or-ip": user.desk_key,
         "master-user": (user.main_uid or user.uid) + demo,
@@ -120,3 +128,11 @@ def _value(word: str, item: dict[str, Any]) -> str:
     if word == "instFamily":
         return str(item.get("instFamily") or item.get("uly") or instruments.family(name))
     return str(item.get(word) or "")
+
+
+def named(bucket: str) -> tuple[str, str]:
+    """Return a bucket's rule and its subject: a uid (" demo" after it) or an address."""
+    words = bucket.split(" ")
+    rule = 2 if "/" in words[1] else 1  # METHOD path#number, or the name of a rule of its own
+    subject = rule + (2 if words[rule + 1 : rule + 2] == ["demo"] else 1)
+    return " ".join(words[:rule]), " ".join(words[rule:subject])

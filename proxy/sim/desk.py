@@ -13,7 +13,8 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Final, final
 
 from proxy.sim import instruments
-from proxy.sim.answers import Refused
+from proxy.sim.answers import Prepared, Refused
+from proxy.sim.profile import Profile
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from proxy.sim.table import Row
 
 ORDERS_KEPT: Final = 50_000
+_GENERAL_USER: Final = Profile()
 Json = dict[str, Any]
 
 
@@ -102,12 +104,26 @@ class Desk:
 
 
 @final
+class Broker:
+    """What a broker has made: sub-accounts, their deposit addresses, reports."""
+
+    def __init__(self) -> None:
+        self.subaccounts: dict[str, Json] = {}  # by name
+        self.keys: dict[str, Json] = {}  # by apiKey; each with its `subAcct`
+        self.deposit_addresses: list[Json] = []
+        self.reports: dict[tuple[str, str, str], int] = {}  # kind, begin, end -> asked for, ms
+
+
+@final
 class World:
     """Everything that outlives a request."""
 
     def __init__(self, users: list[User]) -> None:
         self.users: dict[str, User] = {user.api_key: user for user in users}
         self.desks: dict[str, Desk] = {}
+        self.profiles: dict[str, Profile] = {}  # by desk key, as desks are
+        self.brokers: dict[str, Broker] = {}  # the same
+        self.prepared = Prepared()
         self.instruments = instruments.listed()
         self.order_ids: Iterator[int] = itertools.count(2_500_000_000_000_000_001)
 
@@ -115,13 +131,22 @@ class World:
         """Return the desk of the user's id."""
         return self.desks.setdefault(user.desk_key, Desk())
 
+    def profile(self, user: User) -> Profile:
+        """Return what is known of the account behind the key."""
+        return self.profiles.get(user.desk_key) or _GENERAL_USER
+
+    def broker(self, user: User) -> Broker:
+        """Return what the broker behind the key has made."""
+        return self.brokers.setdefault(user.desk_key, Broker())
+
     def new_id(self) -> str:
         """Return an id that was never used, as the exchange writes them."""
         return str(next(self.order_ids))
 
     def clear(self) -> None:
-        """Forget every order; users stay."""
+        """Forget every order and what brokers made; users stay, and what is known of them."""
         self.desks.clear()
+        self.brokers.clear()
 
 
 @final

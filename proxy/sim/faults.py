@@ -1,4 +1,8 @@
-"""Trouble on request: delays on the way in, and answers that go wrong in every known way."""
+"""Trouble on request: delays on the way in, and answers that go wrong in every known way.
+
+A fault hits the next `times` requests that match. With `for_ms` it hits every one of them, from
+the first it meets until that time is over, and stays with the address which that one came from.
+"""
 
 from __future__ import annotations
 
@@ -25,31 +29,51 @@ KINDS: Final = {
     "slow": "process, answer after `delay_ms`",
     "late": "process after `delay_ms` (a queue inside the exchange: an expTime may pass)",
     "garbage": "process, answer with bytes that are not HTTP",
+    # The edge refuses the address, nothing processed; see `proxy.sim.edge`:
+    "ban-1015": "Cloudflare's page: 429 and error code 1015; no Retry-After unless told",
+    "ban-403": "the edge's page for those it blocks; no Retry-After unless told",
+    "ban-418": "418 with Retry-After",
+    "ban-429": "429 that is not JSON, with Retry-After",
 }
 
 
 @final
 @dataclass(slots=True)
 class Fault:
-    """One kind of trouble for the next `times` requests that match."""
+    """One kind of trouble for the requests that match."""
 
     kind: str
     times: int = 1
     method: str = ""  # "" is any
     path: str = ""  # a prefix of the path; "" is any
+    source: str = ""  # the address that requests come from; "" is any
     status: int = 0
     code: str = ""
     delay_ms: int = 0
     process: bool = False
     skip: int = 0  # let so many matching requests pass first
+    for_ms: int = 0  # > 0: lasts, `times` means nothing
+    # Of bans: seconds or any text as it is; "left" the seconds left, "date" the moment it ends,
+    # "-" no such header, "" what the kind has by itself.
+    retry_after: str = ""
+    until_ns: int = 0  # set by the first request that is met; of the simulator's monotonic clock
 
     def __post_init__(self) -> None:
         if self.kind not in KINDS:
             raise ValueError(f"no such fault: {self.kind}")
+        self.retry_after = str(self.retry_after)
 
-    def meets(self, method: str, path: str) -> bool:
+    def meets(self, method: str, path: str, source: str) -> bool:
         """Return whether the fault is for this request."""
-        return self.method in ("", method) and path.startswith(self.path)
+        return (
+            self.method in ("", method)
+            and path.startswith(self.path)
+            and self.source in ("", source)
+        )
+
+    def left_ms(self, now_ns: int) -> int:
+        """Return how long it lasts from now on; 0 for one that does not last."""
+        return max(self.until_ns - now_ns, 0) // 1_000_000
 
 
 @final
@@ -59,19 +83,27 @@ class Faults:
     def __init__(self) -> None:
         self.coming: list[Fault] = []
 
-    def take(self, method: str, path: str) -> Fault | None:
+    def take(self, method: str, path: str, source: str, now_ns: int) -> Fault | None:
         """Return the fault that hits this request, if any, and use it up."""
+        self.coming = [each for each in self.coming if not 0 < each.until_ns <= now_ns]
         for fault in self.coming:
-            if not fault.meets(method, path):
+            if not fault.meets(method, path, source):
                 continue
             if fault.skip:
                 fault.skip -= 1
                 continue
-            fault.times -= 1
-            if fault.times <= 0:
-                self.coming.remove(fault)
+            self._use(fault, source, now_ns)
             return fault
         return None
+
+    def _use(self, fault: Fault, source: str, now_ns: int) -> None:
+        if fault.for_ms > 0:
+            fault.source = source
+            fault.until_ns = fault.until_ns or now_ns + fault.for_ms * 1_000_000
+            return
+        fault.times -= 1
+        if fault.times <= 0:
+            self.coming.remove(fault)
 
 
 @final

@@ -14,9 +14,11 @@ from typing import TYPE_CHECKING, Any, Final
 from proxy.sim.answers import Refused
 from proxy.sim.desk import Number
 from proxy.sim.signature import matches, signature
+from proxy.sim.table import BROKER_GROUPS
 
 if TYPE_CHECKING:
     from proxy.sim.desk import User
+    from proxy.sim.profile import Profile
     from proxy.sim.table import Row
 
 WINDOW_MS: Final = 30_000
@@ -50,16 +52,19 @@ def gathered(raw: tuple[tuple[bytes, bytes], ...]) -> Headers:
     return headers
 
 
-def check_http(method: str, headers: Headers, body: bytes) -> None:
-    """Refuse what has no business in a request to an API; raises Refused."""
+def check_http(method: str, headers: Headers, body: bytes, port: int) -> None:
+    """Refuse what has no business in a request to an API on this port; raises Refused."""
     for name in ("transfer-encoding", "content-encoding", "expect", "upgrade", "te", "trailer"):
         if name in headers:
             raise Refused(HTTP_FAULT, f"unexpected header: {name}", 400)
     for name, values in headers.items():
         if len(values) > 1:
             raise Refused(HTTP_FAULT, f"header sent twice: {name}", 400)
-    if not headers.get("host", [""])[0]:
+    host = headers.get("host", [""])[0]
+    if not host:
         raise Refused(HTTP_FAULT, "no host", 400)
+    if host.rpartition(":")[2] != str(port):
+        raise Refused(HTTP_FAULT, f"misdirected, nobody here is called {host}", 421)
     if method == "GET" and body:
         raise Refused(HTTP_FAULT, "GET with a body", 400)
 
@@ -118,11 +123,17 @@ def authorise(user: User, row: Row, source: str) -> None:
     """Refuse an address or a permission that the key does not have; raises Refused."""
     if user.ips and source not in user.ips.split(","):
         raise Refused(
-            "50110", f"Your IP {source} is not included in your API key's whitelist.", 401
+            "50110", f"Your IP {source} is not included in your API key's IP whitelist.", 401
         )
     granted = user.perm.split(",")
     if row.permission not in ("public", "read") and row.permission not in granted:
         raise Refused("50120", "This API key doesn't have permission to use this function")
+
+
+def admit_broker(profile: Profile, row: Row) -> None:
+    """Refuse a broker's call to who is none; raises Refused."""
+    if row.group in BROKER_GROUPS and not profile.broker:
+        raise Refused("59608", "Only Broker accounts have permission to access this API.")
 
 
 def check_expiry(headers: Headers, row: Row, now_ms: int) -> None:

@@ -4,7 +4,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from proxy.sim import algo, orders, products, reads, trade
+from proxy.sim import (
+    algo,
+    broker,
+    copying,
+    market,
+    orders,
+    products,
+    reads,
+    subaccount_deposits,
+    subaccounts,
+    trade,
+)
 from proxy.sim.answers import Answer, Refused
 from proxy.sim.desk import Call, ItemFault
 
@@ -30,6 +41,10 @@ _POSTS: Final[dict[str, Callable[[Call], Answer]]] = {
     "sprd/cancel-order": products.spread_cancel,
     "asset/convert/estimate-quote": products.convert_quote,
     "asset/convert/trade": products.convert_trade,
+    "copytrading/set-instruments": copying.set_instruments,
+    **broker.POSTS,
+    **subaccount_deposits.POSTS,
+    **subaccounts.POSTS,
     "account/set-leverage": reads.set_leverage,
     "account/set-position-mode": reads.set_position_mode,
 }
@@ -51,19 +66,23 @@ _GETS: Final[dict[str, Callable[[Call], Answer]]] = {
     "asset/balances": reads.funding_balances,
     "account/balance": reads.balance,
     "account/config": reads.config,
-    "account/instruments": reads.listing,
+    "account/instruments": market.alike(market.listing, market.LISTING_MS),
     "account/leverage-info": reads.leverage,
     "account/positions": reads.positions,
-    "market/books": reads.books,
-    "market/candles": reads.candles,
-    "market/history-candles": reads.candles,
-    "market/ticker": reads.ticker,
-    "market/tickers": reads.tickers,
-    "market/trades": reads.trades,
-    "public/funding-rate": reads.funding_rate,
-    "public/instruments": reads.listing,
-    "public/mark-price": reads.mark_price,
-    "public/time": reads.time,
+    "copytrading/instruments": copying.lead_instruments,
+    **broker.GETS,
+    **subaccount_deposits.GETS,
+    **subaccounts.GETS,
+    "market/books": market.alike(market.books),
+    "market/candles": market.alike(market.newest_candles),
+    "market/history-candles": market.alike(market.old_candles),
+    "market/ticker": market.alike(market.ticker),
+    "market/tickers": market.alike(market.tickers),
+    "market/trades": market.alike(market.trades),
+    "public/funding-rate": market.alike(market.funding_rate),
+    "public/instruments": market.alike(market.listing, market.LISTING_MS),
+    "public/mark-price": market.alike(market.mark_price),
+    "public/time": market.time,
 }
 
 

@@ -17,13 +17,15 @@ from urllib.parse import parse_qsl
 from aiohttp import web
 
 from proxy.clock import SystemClock
-from proxy.sim import gate, routes, table
+from proxy.sim import edge, gate, routes, table
 from proxy.sim.answers import Answer, Refused
 from proxy.sim.control import Control
 from proxy.sim.costs import Meter
 from proxy.sim.desk import Call, User, World
-from proxy.sim.faults import Delay, Fault, Faults, cut
+from proxy.sim.door import Door
+from proxy.sim.faults import Delay, Faults
 from proxy.sim.recorded import Recorded
+from proxy.sim.spoiled import Spoiler
 from proxy.sim.windows import Budgets
 
 if TYPE_CHECKING:
@@ -71,12 +73,15 @@ class SimulatedOkx:
         self.requests: deque[Recorded] = deque(maxlen=REQUESTS_KEPT)
         self.on_order = on_order  # called with every answered call that carries broker codes
         self._paths = {row.path for row in self.table.values()}
+        self._port = 0
         self._numbers = itertools.count(1)
         self._busy: set[object] = set()
         self._control = Control(self)
-        self._server = web.Server(self._handle, access_log=None)
+        self._spoiler = Spoiler(self._answer)
+        self.door = Door(self._handle)
         self._runner = web.ServerRunner(
-            self._server,
+            self.door,
+            access_log=None,
             keepalive_timeout=keepalive_s,
             shutdown_timeout=_STOP_S,
             auto_decompress=False,
@@ -109,6 +114,7 @@ class SimulatedOkx:
         await self._runner.setup()
         site = web.TCPSite(self._runner, host, port, ssl_context=ssl)
         await site.start()
+        self._port = self.address[1]
         return self.address
 
     async def stop(self) -> None:
@@ -116,10 +122,11 @@ class SimulatedOkx:
         await self._runner.cleanup()
 
     def reset(self) -> None:
-        """Forget orders, requests, counts, faults and delays; users and rows stay."""
+        """Forget orders, requests, counts, faults and delays; users, accounts and rows stay."""
         self.world.clear()
         self.budgets.clear()
         self.requests.clear()
+        self.door.clear()
         self.faults.coming.clear()
         self.meter.overrides.clear()
         self.delay = Delay()
@@ -133,7 +140,7 @@ class SimulatedOkx:
 
     def close_idle(self) -> int:
         """Close every connection that has no request under way; return how many."""
-        idle = [each for each in self._server.connections if each not in self._busy]
+        idle = [each for each in self.door.connections if each not in self._busy]
         for connection in idle:
             connection.force_close()
             if connection.transport is not None:
@@ -146,6 +153,7 @@ class SimulatedOkx:
             received_ns = self.clock.monotonic_ns()
             body = await request.read()
             if request.path.startswith("/sim/"):
+                self.door.at_the_back(request.protocol)
                 return self._control.answer(request, body)
             return await self._exchange(request, body, received_ns)
         finally:
@@ -160,11 +168,12 @@ class SimulatedOkx:
             await asyncio.sleep(delay_s)
         record.arrived_ns = self.clock.monotonic_ns()
         record.wall_ms = self.clock.wall_ms() + self.clock_offset_ms
-        fault = self.faults.take(record.method, record.path)
-        if fault is not None:
-            record.fault = fault.kind
-            return await self._spoilt(request, record, fault)
-        return _respond(self._answer(record, record.wall_ms))
+        fault = self.faults.take(record.method, record.path, record.source, record.arrived_ns)
+        if fault is None:
+            return _respond(self._answer(record, record.wall_ms))
+        self.door.source(record.source).banned += fault.kind in edge.BANS
+        answer = await self._spoiler.answer(request, record, fault)
+        return _respond(answer) if answer is not None else web.Response()
 
     def _record(self, request: web.BaseRequest, body: bytes, received_ns: int) -> Recorded:
         assert request.transport is not None
@@ -180,6 +189,7 @@ class SimulatedOkx:
             received_ns=received_ns,
         )
         self.requests.append(record)
+        self.door.source(record.source).requests += 1
         return record
 
     def _answer(self, record: Recorded, now_ms: int) -> Answer:
@@ -187,7 +197,7 @@ class SimulatedOkx:
             answer = self._process(record, now_ms)
         except Refused as refused:
             if refused.code == gate.HTTP_FAULT:
-                page = f"<html><body>400 Bad Request: {refused.msg}</body></html>"
+                page = f"<html><body>{refused.status}: {refused.msg}</body></html>"
                 answer = Answer(refused.status, refused.code, page, [])
             else:
                 answer = refused.answer()
@@ -200,7 +210,7 @@ class SimulatedOkx:
 
     def _process(self, record: Recorded, now_ms: int) -> Answer:
         headers = gate.gathered(tuple(record.headers))
-        gate.check_http(record.method, headers, record.body)
+        gate.check_http(record.method, headers, record.body, self._port)
         row = self._row(record)
         user = self._caller(record, row, headers, now_ms)
         content = None if record.method == "GET" else gate.parse(headers, record.body)
@@ -209,6 +219,7 @@ class SimulatedOkx:
         costs = self.meter.costs(row, user, record.source, query, content)
         broken = self.budgets.charge(record.arrived_ns, costs)
         if broken is not None:
+            self.door.source(record.source).refused += 1
             msg, status = _TOO_MANY[broken.error]
             raise Refused(broken.error, msg, status)
         gate.check_expiry(headers, row, now_ms)
@@ -237,45 +248,8 @@ class SimulatedOkx:
         )
         record.uid = user.uid
         gate.authorise(user, row, record.source)
+        gate.admit_broker(self.world.profile(user), row)
         return user
-
-    async def _spoilt(
-        self, request: web.BaseRequest, record: Recorded, fault: Fault
-    ) -> web.StreamResponse:
-        if fault.kind == "late":
-            await asyncio.sleep(fault.delay_ms / 1000)
-            later_ms = record.wall_ms + fault.delay_ms
-            return _respond(self._queued(record, later_ms))
-        if fault.kind in ("code", "html"):
-            return _respond(self._made_up(record, fault))
-        processed = fault.process or fault.kind not in ("drop", "hang")
-        answer = self._answer(record, record.wall_ms) if processed else None
-        if fault.kind == "slow" and answer is not None:
-            await asyncio.sleep(fault.delay_ms / 1000)
-            return _respond(answer)
-        record.status = 0
-        if fault.kind == "hang":
-            await asyncio.Event().wait()
-        cut(request, fault.kind, answer)
-        return web.Response()
-
-    def _queued(self, record: Recorded, later_ms: int) -> Answer:
-        answer = self._answer(record, later_ms)
-        if answer.code == "50036":
-            answer = Refused("50037", "The order expired.").answer()
-            record.code, record.answer = answer.code, answer.body
-        return answer
-
-    def _made_up(self, record: Recorded, fault: Fault) -> Answer:
-        if fault.process:
-            self._answer(record, record.wall_ms)
-        if fault.kind == "html":
-            page = "<html><head><title>502 Bad Gateway</title></head><body></body></html>"
-            answer = Answer(fault.status or 502, "", page, [])
-        else:
-            answer = Refused(fault.code, "simulated", fault.status or 200).answer()
-        record.status, record.code, record.answer = answer.status, answer.code, answer.body
-        return answer
 
 
 def _respond(answer: Answer) -> web.Response:
@@ -283,7 +257,7 @@ def _respond(answer: Answer) -> web.Response:
         status=answer.status,
         body=answer.body,
         content_type=answer.content_type,
-        headers=_DRESSING,
+        headers={**_DRESSING, **answer.headers},
     )
 
 

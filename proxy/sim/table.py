@@ -8,6 +8,7 @@ from importlib import resources
 from typing import Final, final
 
 PREFIX: Final = "/api/v5/"
+BROKER_GROUPS: Final = ("DMA broker", "FD broker")
 
 
 @final
@@ -35,6 +36,7 @@ class Row:
     single: str = ""  # "METHOD path" of the row an array of one is charged to
     tag: str = ""
     capped: bool = False
+    lead: Rate | None = None  # in place of the first rate, on a lead trader's lead instruments
 
     @property
     def name(self) -> str:
@@ -80,6 +82,7 @@ def parse_row(line: str, group: str = "") -> Row:
         single=f"{method} {_whole(single)}" if single else "",
         tag=words.get("tag", ""),
         capped="cap" in words,
+        lead=_rate(f"{words['lead']}:{scope}") if "lead" in words else None,
     )
 
 

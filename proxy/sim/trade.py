@@ -195,6 +195,8 @@ def _check_rest(call: Call, item: Json) -> None:
     choice(item, "stpMode", ("cancel_maker", "cancel_taker", "cancel_both"), must=False)
     flag(item, "reduceOnly")
     flag(item, "banAmend")
+    if flag(item, "isElpTakerAccess") and item["ordType"] != "ioc":
+        raise ItemFault("51000", "Parameter isElpTakerAccess error")
     hedged = call.desk.position_mode == "long_short_mode"
     sides = ("long", "short") if hedged else ("net",)
     derivative = call.world.instruments[item["instId"]]["instType"] in ("SWAP", "FUTURES")

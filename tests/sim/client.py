@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, final
@@ -11,7 +12,7 @@ from typing import Any, final
 import aiohttp
 from yarl import URL
 
-from proxy.sim import User
+from proxy.sim import SimulatedOkx, User
 from proxy.sim.signature import signature
 
 LIVE = User("11111111-2222-3333-4444-555555555555", "live-secret", "live-pass", "100")
@@ -122,6 +123,15 @@ class Client:
         async with self.session.request(method, f"{self.base}/sim/{name}", json=content) as answer:
             assert answer.status == 200, await answer.text()
             return await answer.json()
+
+
+@contextlib.asynccontextmanager
+async def connected(exchange: SimulatedOkx, clock: HandClock, source: str) -> AsyncIterator[Client]:
+    """A client whose connections come from this local address."""
+    host, port = exchange.address
+    connector = aiohttp.TCPConnector(local_addr=(source, 0))
+    async with aiohttp.ClientSession(connector=connector) as session:
+        yield Client(session, clock, f"http://{host}:{port}")
 
 
 def _json(content: Any) -> bytes:

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 from proxy.sim import SimulatedOkx, User
-from tests.sim.client import LIVE, ORDER, Answered, Client, HandClock
+from proxy.sim.costs import named
+from tests.sim.client import DEMO, LIVE, ORDER, Answered, Client, HandClock
 
 CALL_1 = ORDER | {"instId": "BTC-USD-281229-40000-C", "tdMode": "cross", "sz": "1", "px": "0.01"}
 CALL_2 = CALL_1 | {"instId": "BTC-USD-281229-60000-C"}
@@ -89,8 +92,9 @@ async def test_market_maker_orders_are_outside_the_cap(client: Client, okx: Simu
 
 
 async def test_elp_takers_have_a_limit_of_their_own(client: Client, okx: SimulatedOkx) -> None:
-    await fill(client, 50, ORDER | {"isElpTakerAccess": True})
-    assert (await order(client, ORDER | {"isElpTakerAccess": True})).code == "50011"
+    taker = ORDER | {"ordType": "ioc", "isElpTakerAccess": True}
+    await fill(client, 50, taker)
+    assert (await order(client, taker)).code == "50011"
     assert (await order(client)).code == "0"
     assert list(okx.breaches) == ["elp-taker-access 100 BTC-USDT"]
 
@@ -107,6 +111,33 @@ async def test_public_reads_are_counted_by_address(client: Client) -> None:
     for _ in range(10):
         assert (await client.send("GET", "/api/v5/public/time", b"", {})).code == "0"
     assert (await client.call("GET", "public/time")).code == "50011"
+
+
+async def test_demo_draws_on_the_same_address(client: Client) -> None:
+    demo = {"x-simulated-trading": "1"}
+    for _ in range(5):
+        assert (await client.call("GET", "public/time")).code == "0"
+        assert (await client.call("GET", "public/time", user=DEMO, change=demo)).code == "0"
+    assert (await client.send("GET", "/api/v5/public/time", b"", demo)).code == "50011"
+
+
+async def test_elp_taking_is_for_ioc_orders(client: Client) -> None:
+    answer = await order(client, ORDER | {"isElpTakerAccess": True})
+    assert answer.item_codes == ["51000"]
+
+
+@pytest.mark.parametrize(
+    ("bucket", "rule", "subject"),
+    [
+        ("POST /api/v5/trade/order#0 100 BTC-USDT", "POST /api/v5/trade/order#0", "100"),
+        ("POST /api/v5/trade/order#0 100 demo BTC-USDT", "POST /api/v5/trade/order#0", "100 demo"),
+        ("GET /api/v5/public/time#0 127.0.0.2", "GET /api/v5/public/time#0", "127.0.0.2"),
+        ("subaccount-orders 100 demo", "subaccount-orders", "100 demo"),
+        ("elp-taker-access 100 BTC-USDT", "elp-taker-access", "100"),
+    ],
+)
+def test_a_bucket_names_its_rule_and_subject(bucket: str, rule: str, subject: str) -> None:
+    assert named(bucket) == (rule, subject)
 
 
 async def test_a_request_refused_at_the_gate_is_not_counted(client: Client) -> None:

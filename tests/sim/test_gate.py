@@ -84,7 +84,7 @@ async def test_a_read_only_key_cannot_trade(client: Client) -> None:
 async def test_a_bound_key_is_refused_from_elsewhere(client: Client) -> None:
     answer = await client.call("GET", "account/balance", user=BOUND)
     assert (answer.status, answer.code) == (401, "50110")
-    assert "127.0.0.1" in answer.content["msg"]
+    assert "Your IP 127.0.0.1 is not" in answer.content["msg"]
 
 
 async def test_public_reads_need_no_key_but_a_wrong_one_is_refused(client: Client) -> None:
@@ -137,21 +137,32 @@ async def test_other_content_types_are_refused(client: Client, kind: str | None)
 @pytest.mark.parametrize(
     "lines",
     [
-        "Host: x\r\nHost: y\r\n",
-        "Host: x\r\nTransfer-Encoding: chunked\r\n",
-        "Host: x\r\nContent-Encoding: gzip\r\n",
-        "Host: x\r\nExpect: 100-continue\r\n",
-        "Host: x\r\nContent-Length: 2\r\n",
+        "Host: HOST\r\nHost: y\r\n",
+        "Host: HOST\r\nTransfer-Encoding: chunked\r\n",
+        "Host: HOST\r\nContent-Encoding: gzip\r\n",
+        "Host: HOST\r\nExpect: 100-continue\r\n",
+        "Host: HOST\r\nContent-Length: 2\r\n",
     ],
 )
 async def test_smuggling_shapes_are_refused(okx: SimulatedOkx, lines: str) -> None:
-    reader, writer = await asyncio.open_connection(*okx.address)
+    host, port = okx.address
+    reader, writer = await asyncio.open_connection(host, port)
+    lines = lines.replace("HOST", f"{host}:{port}")
     tail = "0\r\n\r\n" if "chunked" in lines else "{}" if "Length" in lines else ""
     writer.write(f"GET /api/v5/public/time HTTP/1.1\r\n{lines}\r\n{tail}".encode())
     status = await reader.readline()
     writer.close()
     await writer.wait_closed()
     assert b" 400 " in status
+
+
+@pytest.mark.parametrize("host", ["proxy.example:8080", "127.0.0.1", "www.okx.com"])
+async def test_a_request_for_somebody_else_is_misdirected(
+    client: Client, okx: SimulatedOkx, host: str
+) -> None:
+    answer = await client.call("POST", "trade/order", ORDER, change={"Host": host})
+    assert answer.status == 421
+    assert okx.orders == []
 
 
 @pytest.mark.parametrize(

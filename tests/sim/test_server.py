@@ -21,7 +21,9 @@ async def test_what_arrives_is_recorded_byte_for_byte(client: Client, okx: Simul
     assert (b"X-Odd", b"One, Two") in record.headers
     assert (record.status, record.uid) == (200, "100")
     shown = await client.sim("GET", f"requests?since={record.number - 1}")
-    assert [each["body"] for each in shown] == [body.decode()]
+    assert [(each["body"], each["source"]) for each in shown] == [(body.decode(), "127.0.0.1")]
+    shown = await client.sim("GET", "requests?fields=number,status")
+    assert shown == [{"number": record.number, "status": 200}]
 
 
 async def test_a_request_counts_when_it_has_arrived(client: Client, okx: SimulatedOkx) -> None:
@@ -98,8 +100,9 @@ async def test_a_hanging_request_is_never_answered(client: Client, okx: Simulate
 
 
 async def test_idle_connections_can_be_closed(okx: SimulatedOkx) -> None:
-    reader, writer = await asyncio.open_connection(*okx.address)
-    writer.write(b"GET /api/v5/public/time HTTP/1.1\r\nHost: x\r\n\r\n")
+    host, port = okx.address
+    reader, writer = await asyncio.open_connection(host, port)
+    writer.write(f"GET /api/v5/public/time HTTP/1.1\r\nHost: {host}:{port}\r\n\r\n".encode())
     assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 200")
     assert b'"code":"0"' in await reader.readuntil(b"}")
     assert okx.close_idle() == 1
@@ -128,6 +131,8 @@ async def test_the_back_door_counts_buckets(client: Client) -> None:
     seen = await client.sim("GET", "breaches")
     assert seen["breaches"] == {bucket: 1}
     assert seen["buckets"][bucket] == {
+        "rule": "POST /api/v5/trade/order#0",
+        "subject": "100",
         "limit": 1,
         "span_ns": 2_000_000_000,
         "arrivals": 2,

@@ -37,13 +37,23 @@ def test_the_complete_tag_list_is_served() -> None:
 
 
 def test_a_line_says_all_of_a_row() -> None:
-    row = table.parse_row("POST a/b 3/5 user+ccy trade items=4 single=a/c cap also=1/9:ip tag=body")
+    row = table.parse_row(
+        "POST a/b 3/5 user+ccy trade items=4 single=a/c cap also=1/9:ip tag=body lead=1/5"
+    )
     assert row.name == "POST /api/v5/a/b"
     assert row.rates == (
         table.Rate(3, 5_000_000_000, ("user", "ccy")),
         table.Rate(1, 9_000_000_000, ("ip",)),
     )
+    assert row.lead == table.Rate(1, 5_000_000_000, ("user", "ccy"))
     assert (row.items_max, row.single, row.capped) == (4, "POST /api/v5/a/c", True)
+
+
+def test_lead_traders_have_limits_of_their_own_where_the_exchange_has_them() -> None:
+    rows = table.load().values()
+    found = {row.path.removeprefix(table.PREFIX): row.lead.count for row in rows if row.lead}
+    orders = ("trade/order", "trade/batch-orders", "trade/amend-order", "trade/amend-batch-orders")
+    assert found == dict.fromkeys(orders, 4) | {"trade/order-algo": 1}
 
 
 def test_an_unpublished_limit_is_no_limit() -> None:

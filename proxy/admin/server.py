@@ -6,6 +6,7 @@ The control plane: aiohttp is quick enough here. Nothing of the data path import
 from __future__ import annotations
 
 import asyncio
+import errno
 from typing import TYPE_CHECKING, Final, final
 
 import orjson
@@ -28,12 +29,13 @@ _BACKLOG: Final = 64
 class AdminServer:
     """The admin port. `ready` lists what is missing before the process can serve."""
 
-    __slots__ = ("_address", "_ready", "_registry", "_runner")
+    __slots__ = ("_address", "_ready", "_registry", "_runner", "_site")
 
     def __init__(self, metrics: Metrics, ready: Callable[[], list[str]]) -> None:
         self._registry = metrics.registry
         self._ready = ready
         self._runner: web.AppRunner | None = None
+        self._site: web.TCPSite | None = None
         self._address = ("", 0)
 
     @property
@@ -61,20 +63,54 @@ class AdminServer:
         )
         await runner.setup()
         try:
-            await web.TCPSite(runner, *listen, backlog=_BACKLOG).start()
+            await self._open(runner, listen)
         except OSError:
             await runner.cleanup()
             raise
         self._runner = runner
-        bound = runner.addresses[0]
-        self._address = (str(bound[0]), int(bound[1]))
         return self._address
+
+    async def move(self, listen: tuple[str, int]) -> tuple[str, int]:
+        """Listen there instead; what is open stays open. Raises `OSError`, and then listens where
+        it did."""
+        runner, before = self._runner, self._site
+        assert runner is not None
+        assert before is not None
+        was = self._address
+        try:
+            await self._open(runner, listen)
+        except OSError as error:
+            if error.errno != errno.EADDRINUSE or listen[1] != was[1]:
+                raise
+        else:
+            await before.stop()
+            return self._address
+        # another address of the same port: it may be in use by ourselves
+        await before.stop()
+        try:
+            return await self._open(runner, listen)
+        except OSError:
+            await self._open(runner, was)
+            raise
 
     async def stop(self) -> None:
         """Stop listening and end what is open."""
         if self._runner is not None:
             await self._runner.cleanup()
-            self._runner = None
+            self._runner = self._site = None
+
+    async def _open(self, runner: web.AppRunner, listen: tuple[str, int]) -> tuple[str, int]:
+        known = list(runner.addresses)
+        site = web.TCPSite(runner, *listen, backlog=_BACKLOG)
+        try:
+            await site.start()
+        except OSError:
+            await site.stop()
+            raise
+        self._site = site
+        bound = next(each for each in runner.addresses if each not in known)
+        self._address = (str(bound[0]), int(bound[1]))
+        return self._address
 
     async def _metrics(self, request: web.Request) -> web.Response:
         encode, content_type = choose_encoder(request.headers.get("Accept", ""))

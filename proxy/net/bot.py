@@ -8,7 +8,7 @@ after that it only loses the answer. RFC 9112 section 9.
 from __future__ import annotations
 
 import asyncio
-from ipaddress import IPv4Address, IPv6Address, ip_address
+from ipaddress import IPv4Address, ip_address
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar, cast, final
 
 from proxy.errors import BotGone
@@ -20,9 +20,12 @@ from proxy.net.bot_socket import BODY, BUSY, CLOSING, DISCARDING, FLUSHING, GONE
 from proxy.net.deadlines import NEVER
 from proxy.net.framing import NONE, Malformed, named, probe
 from proxy.net.layouts import RequestLayouts
+from proxy.net.proxy_protocol import unmapped
 from proxy.tasks import Drive
 
 if TYPE_CHECKING:
+    from ipaddress import IPv6Address
+
     from proxy.net.server import Listener
 
 T = TypeVar("T")
@@ -34,15 +37,17 @@ _UNKNOWN_SOURCE: Final = IPv4Address(0)
 
 @final
 class BotConnection(BotAnswers, Generic[T]):
-    """The protocol of one connection."""
+    """The protocol of one connection. `source` is known of one that was relayed to us."""
 
     __slots__ = ("_drive", "_expected", "_layouts", "_peer", "_source", "_started_ns", "_working")
 
     _listener: Listener[T]
 
-    def __init__(self, listener: Listener[T]) -> None:
+    def __init__(
+        self, listener: Listener[T], source: IPv4Address | IPv6Address | None = None
+    ) -> None:
         super().__init__(listener)
-        self._source: IPv4Address | IPv6Address = _UNKNOWN_SOURCE
+        self._source: IPv4Address | IPv6Address = source or _UNKNOWN_SOURCE
         self._peer = ""  # the same as text
         self._started_ns = 0  # first byte of the present request
         self._drive: Drive[Reply] | None = None  # of the present request, or of the last one
@@ -55,7 +60,8 @@ class BotConnection(BotAnswers, Generic[T]):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Note where the bot is, and turn it away if there are too many."""
         self._transport = cast("asyncio.Transport", transport)
-        self._source = _source_of(transport)
+        if self._source is _UNKNOWN_SOURCE:
+            self._source = _source_of(transport)
         self._peer = str(self._source)
         listener = self._listener
         if listener.admit(self):
@@ -177,7 +183,7 @@ class BotConnection(BotAnswers, Generic[T]):
         probe(head)
         listener = self._listener
         self._keep(head)
-        if listener.buffered_bytes > listener.limits.buffered_bytes_max:
+        if listener.buffered_bytes > listener.limits.buffered_bytes_max and not listener.shed():
             raise Malformed(503, "too many bytes held for all bots together")
         listener.wheel.limit(self, self._started_ns + listener.limits.head_timeout_ns)
         return len(data)
@@ -195,7 +201,7 @@ class BotConnection(BotAnswers, Generic[T]):
         self._request = None
         reader = self._listener.reader
         try:
-            reader.read(head)
+            reader.read(head, self._listener.limits.headers_max)
         except Malformed:
             self._request = self._shown(head)
             raise
@@ -236,7 +242,10 @@ class BotConnection(BotAnswers, Generic[T]):
                 request.body = data[at:end]
                 self._held = body_bytes  # nothing else is held: what was queued is in `data`
                 listener.buffered_bytes += body_bytes
-                if listener.buffered_bytes > listener.limits.buffered_bytes_max:
+                if (
+                    listener.buffered_bytes > listener.limits.buffered_bytes_max
+                    and not listener.shed()
+                ):
                     raise Malformed(503, "too many bytes held for all bots together")
             self._carry()
             return end
@@ -304,14 +313,14 @@ class BotConnection(BotAnswers, Generic[T]):
             else:
                 self._listener.buffered_bytes -= held
                 self._held = 0
+        if reply is None and isinstance(error, BotGone):
+            self._taken_back(ticket)
+            return
         if self._state != BUSY:
             self._drive = None  # it refers back to us
             return
         try:
             if reply is None:
-                if isinstance(error, BotGone):
-                    self._close()
-                    return
                 assert error is not None
                 reply = self._listener.handler.failed(ticket, error)
             if not self._answer(reply):
@@ -322,12 +331,18 @@ class BotConnection(BotAnswers, Generic[T]):
         if self._queued and not self._working and self._state == READY:
             self._resume()
 
+    def _taken_back(self, ticket: Any) -> None:
+        self._drive = None  # it refers back to us
+        try:
+            self._listener.handler.gone(ticket)
+        except Exception as fault:  # noqa: BLE001 - there is nobody left to answer
+            self._report(fault)
+        if self._state == BUSY:
+            self._close()
+
 
 def _source_of(transport: asyncio.BaseTransport) -> IPv4Address | IPv6Address:
     peer = transport.get_extra_info("peername")
     if not peer:
         return _UNKNOWN_SOURCE
-    source = ip_address(peer[0])
-    if isinstance(source, IPv6Address) and source.ipv4_mapped is not None:
-        return source.ipv4_mapped
-    return source
+    return unmapped(ip_address(peer[0]))

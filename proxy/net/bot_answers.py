@@ -10,7 +10,15 @@ from typing import TYPE_CHECKING, Any
 
 from proxy.net.answers import LAST_RESORT
 from proxy.net.bodies import body_of
-from proxy.net.bot_socket import BODY, CLOSING, DISCARDING, GONE, READY, BotSocket
+from proxy.net.bot_socket import (
+    BODY,
+    CLOSING,
+    DISCARDING,
+    GONE,
+    PIECE_BYTES,
+    READY,
+    BotSocket,
+)
 from proxy.net.framing import CLOSE, NONE, Malformed
 
 if TYPE_CHECKING:
@@ -39,7 +47,11 @@ class BotAnswers(BotSocket):
         request, self._request = self._request, None
         method = request.method if request is not None else b""
         now_ns = listener.now_ns()
-        self._transport.write(listener.answers.render(reply, connection, method, now_ns))
+        wire = listener.answers.render(reply, connection, method, now_ns)
+        if len(wire) <= PIECE_BYTES:
+            self._transport.write(wire)
+        else:
+            self._write_large(wire)
         if connection is CLOSE:
             return False
         if not self._writable:

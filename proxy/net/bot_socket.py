@@ -2,6 +2,9 @@
 
 Flow control in both directions, the account of bytes held for the bot, and the two ways to close:
 at once when the bot has said all, or lingering so that it can read why. RFC 9112 section 9.6.
+
+A large answer goes to the transport piece by piece, as the bot takes it: what a TLS transport has
+handed to its socket it counts no more, and one write of any size is handed over at once.
 """
 
 from __future__ import annotations
@@ -25,6 +28,9 @@ DISCARDING: Final = 4  # reading over the body of a request that is answered alr
 CLOSING: Final = 5  # all said: flushing, or letting the bot read why
 GONE: Final = 6  # lost, or handed over
 
+PIECE_BYTES: Final = 256 * 1024
+_ALL_WRITTEN: Final = memoryview(b"")
+
 
 class BotSocket(Deadline, asyncio.Protocol):
     """The half of a bot's connection that knows no request."""
@@ -39,6 +45,8 @@ class BotSocket(Deadline, asyncio.Protocol):
         "_reading",
         "_state",
         "_transport",
+        "_untaken",
+        "_unwritten",
         "_writable",
     )
 
@@ -53,24 +61,41 @@ class BotSocket(Deadline, asyncio.Protocol):
         self._left = 0  # what a bot may still send while we close
         self._reading = True
         self._writable = True
+        self._unwritten = _ALL_WRITTEN  # the rest of an answer
+        self._untaken = 0  # bytes of answers that listener.buffered_bytes has
         self._eof = False
 
     def pause_writing(self) -> None:
         """The bot does not read: answer nothing more until it does, for a while."""
         self._writable = False
+        self._weigh()
         if self._state == READY:
             self._next(self._listener.now_ns())
 
     def resume_writing(self) -> None:
         """The bot reads again."""
         self._writable = True
+        if self._state == CLOSING:
+            return
+        if self._unwritten:
+            self._write_on()
+        if not self._writable:
+            return
+        self.lighten()
         if self._state == FLUSHING:
-            if self._eof:
+            if self._eof or (self._listener.draining and not self._queued):
                 self._close()
                 return
             self._next(self._listener.now_ns())
             if self._queued:
                 self._resume()
+
+    def lighten(self) -> None:
+        """Count no more bytes of answers."""
+        listener = self._listener
+        listener.slow.pop(self, None)
+        listener.buffered_bytes -= self._untaken
+        self._untaken = 0
 
     def expired(self, now_ns: int) -> None:
         """The bot took too long."""
@@ -103,6 +128,30 @@ class BotSocket(Deadline, asyncio.Protocol):
     def _refuse(self, fault: Malformed) -> None:
         """Answer what is no request, and close."""
         raise NotImplementedError
+
+    def _write_large(self, data: bytes) -> None:
+        """Write an answer as far as the bot takes it; the rest follows when it reads."""
+        self._unwritten = memoryview(data)
+        self._write_on()
+
+    def _write_on(self) -> None:
+        transport = self._transport
+        while self._unwritten and self._writable and not transport.is_closing():
+            piece = self._unwritten[:PIECE_BYTES]
+            self._unwritten = self._unwritten[PIECE_BYTES:]
+            transport.write(piece)
+
+    def _weigh(self) -> None:
+        """Count what the bot has not taken of its answers."""
+        if self._transport.is_closing():
+            return
+        listener = self._listener
+        size = len(self._unwritten) + self._transport.get_write_buffer_size()
+        listener.buffered_bytes += size - self._untaken
+        self._untaken = size
+        listener.slow[self] = None
+        if listener.buffered_bytes > listener.limits.buffered_bytes_max:
+            listener.shed()
 
     def _keep(self, data: bytes) -> None:
         self._queued += data
@@ -164,6 +213,9 @@ class BotSocket(Deadline, asyncio.Protocol):
 
     def _end(self, timeout_ns: int) -> None:
         self._state = CLOSING
+        if self._unwritten:
+            self._transport.write(self._unwritten)
+            self._unwritten = _ALL_WRITTEN
         self._queued = b""
         self._body = None
         self._release()
@@ -174,6 +226,8 @@ class BotSocket(Deadline, asyncio.Protocol):
         listener = self._listener
         listener.forget(self)
         listener.wheel.discard(self)
+        self.lighten()
+        self._unwritten = _ALL_WRITTEN
         self._queued = b""
         self._body = None
 
@@ -182,7 +236,7 @@ class BotSocket(Deadline, asyncio.Protocol):
         listener = self._listener
         listener.buffered_bytes += size - self._held
         self._held = size
-        if listener.buffered_bytes > listener.limits.buffered_bytes_max:
+        if listener.buffered_bytes > listener.limits.buffered_bytes_max and not listener.shed():
             raise Malformed(503, "too many bytes held for all bots together")
 
     def _release(self) -> None:

@@ -29,7 +29,7 @@ CLOSING_NS: Final = 1_000_000_000
 class Dialer:
     """Where to connect to, and from where. `timeout_ns` includes the TLS handshake."""
 
-    __slots__ = ("_context", "_host", "_local", "_now_ns", "_port", "_timeout_s", "name")
+    __slots__ = ("_context", "_from", "_host", "_local", "_now_ns", "_port", "_timeout_s", "name")
 
     def __init__(
         self,
@@ -46,6 +46,7 @@ class Dialer:
         self._port = port
         self._context = ssl_context
         self._local = local_address
+        self._from = "" if local_address is None else f" from {local_address}"
         self._timeout_s = timeout_ns / 1e9
         self._now_ns = now_ns
 
@@ -67,20 +68,27 @@ class Dialer:
                     ssl_shutdown_timeout=CLOSING_NS / 1e9 if with_tls else None,
                 )
         except TimeoutError as error:
-            raise UpstreamError("connecting took too long", sent=False) from error
+            raise UpstreamError(f"connecting{self._from} took too long", sent=False) from error
         except OSError as error:
-            raise UpstreamError(f"cannot connect: {_reason(error)}", sent=False) from error
+            raise self._failed(_reason(error)) from error
         except Exception as error:  # the resolver and the TLS layer have errors of their own
-            raise UpstreamError(f"cannot connect: {type(error).__name__}", sent=False) from error
+            raise self._failed(type(error).__name__) from error
         return protocol, took_ns
+
+    def _failed(self, reason: str) -> UpstreamError:
+        return UpstreamError(f"cannot connect{self._from}: {reason}", sent=False)
 
     async def _connected(self) -> tuple[socket.socket, int]:
         """A connected socket, whichever of the host's addresses answers first."""
         loop = asyncio.get_running_loop()
-        there = await loop.getaddrinfo(self._host, self._port, type=socket.SOCK_STREAM)
         here: list[Any] | None = None
+        family = 0
         if self._local is not None:
             here = await loop.getaddrinfo(self._local, 0, type=socket.SOCK_STREAM)
+            family = here[0][0]
+        there = await loop.getaddrinfo(
+            self._host, self._port, family=family, type=socket.SOCK_STREAM
+        )
         began_ns = self._now_ns()
         connected = await start_connection(there, local_addr_infos=here, happy_eyeballs_delay=0.25)
         took_ns = self._now_ns() - began_ns

@@ -67,10 +67,10 @@ class HeadReader:
         "upgrade",
     )
 
-    def __init__(self, headers_max: int) -> None:
-        self._headers_max = headers_max
+    def __init__(self) -> None:
+        self._headers_max = 0  # of the present head
         self._host = b""  # the last one found good
-        self._known = KnownLines(headers_max)
+        self._known = KnownLines()
         self._repeats = 0
         self.method = b""
         self.target = b""
@@ -80,13 +80,14 @@ class HeadReader:
         self.expects_continue = False
         self.upgrade = b""  # lower-cased Upgrade field of a request that really asks for one
 
-    def read(self, head: bytes) -> None:
+    def read(self, head: bytes, headers_max: int) -> None:
         """Read `head`, from the first byte of the request line to the empty line.
 
         Raises Malformed.
         """
         known = self._known
-        if known.read(head):
+        self._headers_max = headers_max
+        if known.read(head, headers_max):
             self.method = known.method
             self.target = known.target
             self.headers = known.headers

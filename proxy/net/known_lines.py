@@ -26,7 +26,6 @@ class KnownLines:
 
     __slots__ = (
         "_fields",
-        "_headers_max",
         "_requests",
         "_restless",
         "_values",
@@ -36,8 +35,7 @@ class KnownLines:
         "target",
     )
 
-    def __init__(self, headers_max: int) -> None:
-        self._headers_max = headers_max
+    def __init__(self) -> None:
         self._requests: dict[bytes, tuple[bytes, bytes]] = {}
         self._fields: dict[bytes, tuple[bytes, bytes]] = {}
         self._values: dict[bytes, int] = {}  # how many lines of each name were kept
@@ -47,7 +45,7 @@ class KnownLines:
         self.headers: dict[bytes, bytes] = {}
         self.body_bytes = 0
 
-    def read(self, head: bytes) -> bool:
+    def read(self, head: bytes, headers_max: int) -> bool:
         """Read a whole HTTP/1.1 head into the fields; False where only the careful way will do."""
         lines = head.split(b"\r\n")
         request = self._requests.get(lines[0]) or self._request(lines[0])
@@ -62,7 +60,7 @@ class KnownLines:
             name, value = field
             headers[name] = value
         count = len(headers)
-        if count != len(lines) - 3 or count > self._headers_max or b"host" not in headers:
+        if count != len(lines) - 3 or count > headers_max or b"host" not in headers:
             return False
         length = headers.get(b"content-length")
         if length is None:

@@ -15,14 +15,17 @@ from proxy.net.answers import Answers
 from proxy.net.bot import BotConnection
 from proxy.net.deadlines import Wheel
 from proxy.net.framing import HeadReader
+from proxy.net.proxied_port import Networks, ProxiedPort
 
 if TYPE_CHECKING:
     import ssl
     from collections.abc import Coroutine
+    from ipaddress import IPv4Address, IPv6Address
 
     from proxy.clock import Clock
     from proxy.model import Reply
     from proxy.net.bot_socket import BotSocket
+    from proxy.net.proxied_port import Arrival
 
 T = TypeVar("T")
 
@@ -31,6 +34,7 @@ OnUpgrade: TypeAlias = Callable[[Request, asyncio.Transport, bytes], bool]
 
 _BACKLOG: Final = 2048
 _TURNED_AWAY_MAX: Final = 64  # connections over the limit that are being told so
+_ABORT_S: Final = 1.0  # for the event loop to close what is cut off
 
 
 class Handler(Protocol[T]):
@@ -56,15 +60,25 @@ class Handler(Protocol[T]):
         """Whether a byte of the request may have left, so that it can only be finished."""
         ...
 
+    def gone(self, ticket: T) -> None:
+        """Take note of a request that was taken back, never sent: the bot hung up and `BotGone`
+        ended its `carry`."""
+        ...
+
 
 @final
 @dataclass(frozen=True, slots=True)
 class ServerLimits:
-    """The named maxima of a listener. Bytes; nanoseconds."""
+    """The named maxima of a listener. Bytes; nanoseconds.
+
+    They may be swapped while the listener runs. `head_timeout_ns` and `linger_timeout_ns` of the
+    start stay in force for TLS handshakes and their ends.
+    """
 
     body_bytes_max: int
     connections_max: int
-    buffered_bytes_max: int  # held for all bots together: bodies, partial heads, what is queued
+    # held for all bots together: bodies, partial heads, what is queued, answers not taken
+    buffered_bytes_max: int
     head_timeout_ns: int
     body_timeout_ns: int
     idle_timeout_ns: int
@@ -95,11 +109,14 @@ class Listener(Generic[T]):
         self.now_ns = clock.monotonic_ns
         self.on_upgrade = on_upgrade
         self.wheel = wheel if wheel is not None else Wheel(clock)
-        self.reader = HeadReader(limits.headers_max)
+        self.reader = HeadReader()
         self.answers = Answers(clock)
         self.buffered_bytes = 0
+        self.slow: dict[BotSocket, None] = {}  # do not take their answers, the slowest first
         self.draining = False
         self._servers: list[asyncio.Server] = []
+        self._ports: list[ProxiedPort] = []
+        self._arrivals: set[Arrival] = set()
         self._connections: set[BotConnection[T]] = set()
         self._turned_away: set[BotConnection[T]] = set()
         self._emptied: asyncio.Future[None] | None = None
@@ -110,16 +127,27 @@ class Listener(Generic[T]):
         return len(self._connections)
 
     async def start(
-        self, host: str, port: int, ssl_context: ssl.SSLContext | None = None
+        self,
+        host: str,
+        port: int,
+        ssl_context: ssl.SSLContext | None = None,
+        proxy_protocol: Networks | None = None,
     ) -> tuple[str, int]:
         """Listen, and return the host and port actually bound.
 
-        Raises OSError if the address cannot be had.
+        `proxy_protocol`: connections begin with that header, and only peers in these networks
+        may connect; () is everybody, None no such header. Raises OSError if the address cannot
+        be had.
         """
+        if proxy_protocol is not None:
+            proxied = ProxiedPort(self, ssl_context, proxy_protocol)
+            where = await proxied.open(host, port, _BACKLOG)
+            self._ports.append(proxied)
+            return where
         limits = self.limits
         with_tls = ssl_context is not None
         server = await asyncio.get_running_loop().create_server(
-            lambda: BotConnection(self),
+            self.connection,
             host,
             port,
             ssl=ssl_context,
@@ -138,6 +166,20 @@ class Listener(Generic[T]):
         for server in self._servers:
             server.close()
         self._servers.clear()
+        for port in self._ports:
+            port.close()
+        self._ports.clear()
+
+    async def retire(self, timeout_s: float) -> None:
+        """Stop accepting; each connection closes after its next answer. `drain` what is left
+        after `timeout_s` seconds, within as many again.
+
+        A bot whose connection were closed while it is idle could be sending just then.
+        """
+        self.stop_accepting()
+        self.draining = True
+        if not await self._empty(timeout_s):
+            await self.drain(timeout_s)
 
     async def drain(self, timeout_s: float) -> None:
         """Let requests in flight finish, each connection closing after its answer; abort what
@@ -146,20 +188,44 @@ class Listener(Generic[T]):
         self.draining = True
         for connection in list(self._connections):
             connection.drain()
+        for arrival in list(self._arrivals):
+            arrival.drain()
         if not await self._empty(timeout_s):
             for connection in self._connections | self._turned_away:
                 connection.abort()
-            await self._empty(1.0)
+            for arrival in list(self._arrivals):
+                arrival.abort()
+            await self._empty(_ABORT_S)
 
     async def _empty(self, timeout_s: float) -> bool:
-        if not self._connections and not self._turned_away:
+        if self._is_empty():
             return True
-        self._emptied = asyncio.get_running_loop().create_future()
+        if self._emptied is None:
+            self._emptied = asyncio.get_running_loop().create_future()
         done, _ = await asyncio.wait([self._emptied], timeout=timeout_s)
-        self._emptied = None
         return bool(done)
 
+    def _is_empty(self) -> bool:
+        return not (self._connections or self._turned_away or self._arrivals)
+
     # ---- for the connections ----------------------------------------------------------------
+
+    def connection(self, source: IPv4Address | IPv6Address | None = None) -> BotConnection[T]:
+        """Return the protocol of a new connection; None is from where its socket says."""
+        return BotConnection(self, source)
+
+    def expect(self, arrival: Arrival) -> bool:
+        """Count a connection that has no protocol yet; False where there are too many."""
+        expected = len(self._connections) + len(self._arrivals)
+        if expected >= self.limits.connections_max + _TURNED_AWAY_MAX:
+            return False
+        self._arrivals.add(arrival)
+        return True
+
+    def arrived(self, arrival: Arrival) -> None:
+        """Count a connection out of those that have no protocol yet."""
+        self._arrivals.discard(arrival)
+        self._tell_if_empty()
 
     def admit(self, connection: BotConnection[T]) -> bool:
         """Count a new connection; False where there are too many, or we are closing."""
@@ -176,6 +242,19 @@ class Listener(Generic[T]):
         """Count a connection out."""
         self._connections.discard(connection)
         self._turned_away.discard(connection)
-        if self._emptied is not None and not self._connections and not self._turned_away:
+        self._tell_if_empty()
+
+    def shed(self) -> bool:
+        """Cut bots off that do not take their answers, the slowest first, until no more bytes
+        are held than may be; return whether that is so."""
+        bytes_max = self.limits.buffered_bytes_max
+        while self.buffered_bytes > bytes_max and self.slow:
+            bot = next(iter(self.slow))
+            bot.abort()
+            bot.lighten()
+        return self.buffered_bytes <= bytes_max
+
+    def _tell_if_empty(self) -> None:
+        if self._emptied is not None and self._is_empty():
             self._emptied.set_result(None)
             self._emptied = None

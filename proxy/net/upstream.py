@@ -31,6 +31,7 @@ __all__ = ["Connection", "Pool"]
 _SPARES_PER_SECOND: Final = 50
 _RETRY_FIRST_NS: Final = 100_000_000
 _RETRY_MAX_NS: Final = 10_000_000_000
+_CLOSING_S: Final = CLOSING_NS / 1e9
 
 
 @final
@@ -179,27 +180,39 @@ class Pool:
         """Open the spare connections, in the background."""
         self.replenish()
 
+    async def retire(self, timeout_s: float) -> None:
+        """Open nothing more and let requests in flight have their answers, each connection
+        closing after it. Requests in line fail, unsent. `close` after `timeout_s` seconds."""
+        self._shut()
+        for connection in list(self._free):
+            connection.close()
+        if not await self._empty(timeout_s):
+            await self.close()
+
     async def close(self) -> None:
         """Close every connection; requests in flight and in line fail."""
+        self._shut()
+        for connection in list(self._everyone):
+            connection.close()
+        if not await self._empty(_CLOSING_S):
+            for connection in list(self._everyone):
+                connection.abort()
+            await self._empty(_CLOSING_S)
+
+    def _shut(self) -> None:
         self._closed = True
         self.wheel.discard(self._retry)
         while self._line:
             self._line.fail_first(UpstreamError("the pool was closed", sent=False))
         for attempt in self._attempts:
             attempt.cancel()
-        for connection in self._free + list(self._everyone):
-            connection.close()
-        if not await self._empty():
-            for connection in list(self._everyone):
-                connection.abort()
-            await self._empty()
 
-    async def _empty(self) -> bool:
+    async def _empty(self, timeout_s: float) -> bool:
         if not self._everyone:
             return True
-        self._emptied = asyncio.get_running_loop().create_future()
-        done, _ = await asyncio.wait([self._emptied], timeout=CLOSING_NS / 1e9)
-        self._emptied = None
+        if self._emptied is None:
+            self._emptied = asyncio.get_running_loop().create_future()
+        done, _ = await asyncio.wait([self._emptied], timeout=timeout_s)
         return bool(done)
 
     # ---- for the connections ----------------------------------------------------------------
@@ -233,8 +246,9 @@ class Pool:
     def left(self, connection: Connection) -> None:
         """Forget a connection whose transport is gone."""
         self._everyone.discard(connection)
-        if self._emptied is not None and not self._everyone and not self._emptied.done():
+        if self._emptied is not None and not self._everyone:
             self._emptied.set_result(None)
+            self._emptied = None
 
     # ---- opening ----------------------------------------------------------------------------
 

@@ -32,7 +32,9 @@ class KnownAddresses:
 
     def known(self, source: IPv4Address | IPv6Address, now_ns: int) -> bool:
         """Whether the address sent a verified request within the hour, or is loopback."""
-        if source.is_loopback:
-            return True
-        seen_ns = self._seen.get(str(source))
+        return source.is_loopback or self.verified_from(str(source), now_ns)
+
+    def verified_from(self, peer: str, now_ns: int) -> bool:
+        """Whether the address sent a verified request within the hour."""
+        seen_ns = self._seen.get(peer)
         return seen_ns is not None and now_ns - seen_ns < HOUR_NS

@@ -106,3 +106,54 @@ async def test_after_the_stop_nobody_listens() -> None:
     await peer.server.stop()
     with pytest.raises(ConnectionRefusedError):
         await asyncio.open_connection(host, port)
+
+
+async def test_it_can_be_started_again_somewhere_else(peer: _Peer) -> None:
+    before = peer.server.address
+    await peer.server.stop()
+    await peer.server.start(("127.0.0.2", 0))
+    assert peer.server.address[0] == "127.0.0.2"
+    assert (await peer.ask("/metrics"))[0] == 200
+    with pytest.raises(ConnectionRefusedError):
+        await asyncio.open_connection(*before)
+
+
+@pytest.mark.parametrize("same_port", [False, True])
+async def test_it_moves_without_a_gap_for_who_is_connected(peer: _Peer, same_port: bool) -> None:
+    host, port = before = peer.server.address
+    reader, writer = await asyncio.open_connection(host, port)
+    writer.write(b"GET /healthz HTTP/1.1\r\nHost: h\r\n\r\n")
+    await reader.readuntil(b"ok\n")
+    after = await peer.server.move(("127.0.0.2", port if same_port else 0))
+    assert after == peer.server.address
+    assert after[0] == "127.0.0.2"
+    assert (await peer.ask("/metrics"))[0] == 200
+    with pytest.raises(ConnectionRefusedError):
+        await asyncio.open_connection(*before)
+    writer.write(b"GET /healthz HTTP/1.1\r\nHost: h\r\n\r\n")
+    await reader.readuntil(b"ok\n")
+    writer.close()
+    await writer.wait_closed()
+
+
+async def test_it_moves_to_all_addresses_of_the_port_that_it_has(peer: _Peer) -> None:
+    """The system does not let both be open at once."""
+    _, port = peer.server.address
+    assert await peer.server.move(("0.0.0.0", port)) == ("0.0.0.0", port)
+    peer.server._address = ("127.0.0.1", port)
+    assert (await peer.ask("/metrics"))[0] == 200
+
+
+@pytest.mark.parametrize("same_port", [False, True])
+async def test_it_stays_where_it_is_if_it_cannot_move(peer: _Peer, same_port: bool) -> None:
+    before = peer.server.address
+    other = AdminServer(Metrics(), list)
+    await other.start(("127.0.0.2", before[1] if same_port else 0))
+    with pytest.raises(OSError, match="address already in use"):
+        await peer.server.move(other.address)
+    assert peer.server.address == before
+    assert (await peer.ask("/metrics"))[0] == 200
+    with pytest.raises(OSError, match="requested address"):
+        await peer.server.move(("203.0.113.7", 0))
+    assert (await peer.ask("/metrics"))[0] == 200
+    await other.stop()

@@ -24,11 +24,13 @@ from cryptography.x509.oid import NameOID
 
 from proxy.clock import SystemClock
 from proxy.model import Reply, Request
+from proxy.net.proxied_port import Networks
 from proxy.net.server import Listener, OnUpgrade, ServerLimits
 from proxy.net.upstream import Pool
 from proxy.tasks import Signal
 
 SECOND_NS = 1_000_000_000
+BOTH_LOOPS = ("test_certificates", "test_proxied_port", "test_slow_readers")
 PATIENCE_S = 8.0  # uvloop does not let pytest's own time limit through
 LIMITS = ServerLimits(
     body_bytes_max=1024 * 1024,
@@ -44,8 +46,10 @@ LIMITS = ServerLimits(
 def pytest_asyncio_loop_factories(
     config: pytest.Config, item: pytest.Item
 ) -> Mapping[str, Callable[[], asyncio.AbstractEventLoop]]:
-    """The loop that serves."""
-    del config, item
+    """The loop that serves; both where what is tested lies close to it."""
+    del config
+    if item.path.stem in BOTH_LOOPS:
+        return {"uvloop": uvloop.new_event_loop, "asyncio": asyncio.new_event_loop}
     return {"uvloop": uvloop.new_event_loop}
 
 
@@ -73,6 +77,8 @@ class FakeHandler:
         self.tickets: list[Ticket] = []
         self.faults: list[tuple[Request | None, int, str]] = []
         self.failures: list[BaseException] = []
+        self.taken_back: list[Ticket] = []
+        self.gone_raises: Exception | None = None
         self.hold = False
         self.refuse: Reply | None = None
         self.raises: Exception | None = None
@@ -113,6 +119,11 @@ class FakeHandler:
 
     def sent(self, ticket: Ticket) -> bool:
         return ticket.sent
+
+    def gone(self, ticket: Ticket) -> None:
+        self.taken_back.append(ticket)
+        if self.gone_raises is not None:
+            raise self.gone_raises
 
 
 class Answer:
@@ -217,6 +228,7 @@ async def open_port() -> AsyncIterator[OpenPort]:
         *,
         on_upgrade: OnUpgrade | None = None,
         tls: tuple[ssl.SSLContext, ssl.SSLContext] | None = None,
+        proxy_protocol: Networks | None = None,
         **limits: int,
     ) -> Port:
         handler = FakeHandler()
@@ -224,7 +236,7 @@ async def open_port() -> AsyncIterator[OpenPort]:
             handler, replace(LIMITS, **limits), SystemClock(), on_upgrade=on_upgrade
         )
         port = Port(handler, listener)
-        port.address = await listener.start("127.0.0.1", 0, tls[0] if tls else None)
+        port.address = await listener.start("127.0.0.1", 0, tls[0] if tls else None, proxy_protocol)
         port.tls = tls[1] if tls else None
         ports.append(port)
         return port

@@ -358,6 +358,22 @@ async def test_a_bot_gone_before_the_send_takes_its_request_back(open_port: Open
     assert isinstance(ticket.ended, BotGone)
     await eventually(lambda: port.listener.connections == 0)
     assert port.listener.buffered_bytes == 0
+    assert port.handler.taken_back == [ticket]
+
+
+async def test_a_handler_that_fails_over_a_bot_gone_costs_nothing(open_port: OpenPort) -> None:
+    faults: list[dict[str, object]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: faults.append(context))
+    port = await open_port()
+    port.handler.hold = True
+    port.handler.gone_raises = RuntimeError("planted")
+    bot = await port.bot()
+    bot.write(GET)
+    await eventually(lambda: bool(port.handler.tickets))
+    bot.writer.write_eof()
+    assert await bot.rest() == b""
+    await eventually(lambda: port.listener.connections == 0)
+    assert [fault["exception"] for fault in faults] == [port.handler.gone_raises]
 
 
 async def test_a_bot_gone_after_the_send_only_loses_the_answer(open_port: OpenPort) -> None:
@@ -374,7 +390,7 @@ async def test_a_bot_gone_after_the_send_only_loses_the_answer(open_port: OpenPo
     assert port.listener.buffered_bytes == 3
     ticket.go.settle(Reply(200, b"", b"late"))
     assert port.listener.buffered_bytes == 0
-    assert port.handler.failures == []
+    assert (port.handler.failures, port.handler.taken_back) == ([], [])
 
 
 async def test_a_bot_that_closed_in_good_order_is_written_to_in_vain(open_port: OpenPort) -> None:
@@ -414,6 +430,7 @@ async def test_a_half_closed_bot_whose_request_was_not_sent_is_dropped(open_port
     bot.writer.write_eof()
     assert await bot.rest() == b""
     assert isinstance(port.handler.tickets[0].ended, BotGone)
+    assert port.handler.taken_back == port.handler.tickets
 
 
 @pytest.mark.parametrize("part", [b"GET / HT", post(b"abc")[:-1], CHUNKED + b"3\r\na"])

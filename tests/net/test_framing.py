@@ -10,8 +10,8 @@ POST = b"POST /a HTTP/1.1\r\nHost: h\r\n"
 
 
 def read(head: bytes) -> HeadReader:
-    reader = HeadReader(100)
-    reader.read(head)
+    reader = HeadReader()
+    reader.read(head, 100)
     return reader
 
 
@@ -165,9 +165,11 @@ def test_an_upgrade_is_told_only_where_it_is_asked_for() -> None:
 
 
 def test_nothing_of_one_head_stays_for_the_next() -> None:
-    reader = HeadReader(100)
-    reader.read(POST + b"Content-Length: 3\r\nExpect: 100-continue\r\nConnection: close\r\n\r\n")
-    reader.read(b"GET /b HTTP/1.1\r\nHost: h\r\n\r\n")
+    reader = HeadReader()
+    reader.read(
+        POST + b"Content-Length: 3\r\nExpect: 100-continue\r\nConnection: close\r\n\r\n", 100
+    )
+    reader.read(b"GET /b HTTP/1.1\r\nHost: h\r\n\r\n", 100)
     assert (reader.body_bytes, reader.expects_continue, reader.connection) == (0, False, NONE)
     assert reader.headers == {b"host": b"h"}
 
@@ -206,15 +208,15 @@ def test_any_bytes_are_read_or_refused(data: bytes) -> None:
     ],
 )
 def test_a_field_that_never_repeats_is_read_as_the_first_time(value: bytes) -> None:
-    reader = HeadReader(100)
+    reader = HeadReader()
     for number in range(100):
-        reader.read(b"GET / HTTP/1.1\r\nX-sign: %d\r\nHost: h\r\n\r\n" % number)
+        reader.read(b"GET / HTTP/1.1\r\nX-sign: %d\r\nHost: h\r\n\r\n" % number, 100)
     head = b"GET / HTTP/1.1\r\nX-sign: %b\r\nHost: h\r\n\r\n" % value
     try:
         expected = read(head)
     except Malformed:
         with pytest.raises(Malformed):
-            reader.read(head)
+            reader.read(head, 100)
     else:
-        reader.read(head)
+        reader.read(head, 100)
         assert (reader.headers, reader.body_bytes) == (expected.headers, expected.body_bytes)

@@ -21,9 +21,9 @@ FIELDS = st.lists(st.sampled_from(NAMES), unique=True, min_size=1, max_size=5)
 
 def careful(head: bytes) -> HeadReader | None:
     """What a reader says that has seen nothing before, and asks the parser."""
-    reader = HeadReader(100)
+    reader = HeadReader()
     try:
-        reader.read(head)
+        reader.read(head, 100)
     except Malformed:
         return None
     return reader
@@ -188,12 +188,12 @@ def test_what_is_read_quickly_is_what_the_careful_way_reads(
     names, *values = heads
     first, second, third = (request_of(names, each) for each in values)
     layouts = RequestLayouts()
-    known = HeadReader(100)
+    known = HeadReader()
     for head in (first, second):
         reader = careful(head)
         assume(reader is not None and reader.plain)
         taught(layouts, head)
-        known.read(head)
+        known.read(head, 100)
     for head in (third, damaged(third, at, junk), damaged(first, at, junk)):
         slow = careful(head)
         quick = read(layouts, head)
@@ -211,7 +211,7 @@ def test_what_is_read_quickly_is_what_the_careful_way_reads(
         if head.find(b"\r\n\r\n") != len(head) - 4:
             continue
         try:
-            known.read(head)
+            known.read(head, 100)
         except Malformed:
             assert careful(head) is None
         else:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl
+from dataclasses import replace
 
 import pytest
 import uvloop
@@ -89,6 +90,86 @@ async def test_draining_ends_after_its_time(open_port: OpenPort) -> None:
     await port.listener.drain(0.02)
     assert port.listener.connections == 0
     assert await bot.rest() == b""
+
+
+async def test_a_retired_listener_serves_each_bot_once_more(open_port: OpenPort) -> None:
+    port, other = await open_port(), await open_port()
+    port.handler.hold = True
+    idle, busy, elsewhere = await port.bot(), await port.bot(), await other.bot()
+    busy.write(GET)
+    await eventually(lambda: bool(port.handler.tickets) and port.listener.connections == 2)
+    retired = asyncio.create_task(port.listener.retire(8))
+    await asyncio.sleep(0)
+    with pytest.raises(ConnectionRefusedError):
+        await port.bot()
+    idle.write(GET)
+    await eventually(lambda: len(port.handler.tickets) == 2)
+    for bot, ticket in zip((busy, idle), port.handler.tickets, strict=True):
+        ticket.go.settle(Reply(200, b"", b"last"))
+        answer = await bot.answer()
+        assert (answer.body, answer.headers["connection"]) == (b"last", "close")
+        assert await bot.rest() == b""
+    await retired
+    assert port.listener.connections == 0
+    elsewhere.write(GET)
+    assert "connection" not in (await elsewhere.answer()).headers
+
+
+async def test_retiring_ends_the_idle_after_its_time_and_the_busy_after_twice_that(
+    open_port: OpenPort,
+) -> None:
+    port = await open_port()
+    port.handler.hold = True
+    idle, busy = await port.bot(), await port.bot()
+    busy.write(GET)
+    await eventually(lambda: bool(port.handler.tickets) and port.listener.connections == 2)
+    retired = asyncio.create_task(port.listener.retire(0.2))
+    assert await idle.rest() == b""
+    assert port.listener.connections == 1
+    assert await busy.rest() == b""
+    await retired
+    assert port.listener.connections == 0
+
+
+async def test_a_listener_may_be_drained_while_it_is_retired(open_port: OpenPort) -> None:
+    port = await open_port()
+    port.handler.hold = True
+    idle, busy = await port.bot(), await port.bot()
+    busy.write(GET)
+    await eventually(lambda: bool(port.handler.tickets) and port.listener.connections == 2)
+    retired = asyncio.create_task(port.listener.retire(60))
+    await asyncio.sleep(0)
+    drained = asyncio.create_task(port.listener.drain(8))
+    assert await idle.rest() == b""
+    port.handler.tickets[0].go.settle(Reply(200, b"", b"last"))
+    assert (await busy.answer()).body == b"last"
+    await asyncio.gather(retired, drained)
+
+
+async def test_limits_may_be_swapped_while_bots_are_connected(open_port: OpenPort) -> None:
+    port = await open_port()
+    listener = port.listener
+    bot, other = await port.bot(), await port.bot()
+    head = b"POST / HTTP/1.1\r\nHost: h\r\n"
+    bot.write(head + b"Content-Length: 100\r\n\r\n" + b"x" * 100)
+    assert (await bot.answer()).status == 200
+    listener.limits = replace(LIMITS, body_bytes_max=99, headers_max=3, connections_max=2)
+    bot.write(head + b"Content-Length: 100\r\n\r\n" + b"x" * 100)
+    assert (await bot.answer()).status == 413
+    other.write(b"GET / HTTP/1.1\r\nHost: h\r\nA: 1\r\nB: 2\r\n\r\n")
+    assert (await other.answer()).status == 200
+    other.write(b"GET / HTTP/1.1\r\nHost: h\r\nA: 1\r\nB: 2\r\nC: 3\r\n\r\n")
+    assert (await other.answer()).status == 431
+    await eventually(lambda: listener.connections == 0)
+    for limits, status in ((LIMITS, 200), (replace(LIMITS, head_bytes_max=20), 431)):
+        listener.limits = limits
+        assert (await port.exchange(GET[:-2] + b"Connection: close\r\n\r\n")).startswith(
+            b"HTTP/1.1 %d " % status
+        )
+    listener.limits = replace(LIMITS, connections_max=0)
+    assert (await (await port.bot()).answer()).status == 503
+    listener.limits = replace(LIMITS, idle_timeout_ns=1_000_000)
+    assert await port.exchange(b"") == b""
 
 
 async def test_a_bot_is_served_over_tls(

@@ -371,6 +371,98 @@ async def test_closing_stops_attempts(
     await eventually(lambda: not pool._attempts)
 
 
+async def test_a_retired_pool_lets_answers_come_and_closes_behind_them(
+    exchange: Exchange, open_pool: OpenPool
+) -> None:
+    async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while True:
+            await exchange.request(reader)
+            await go.wait()
+            writer.write(OK)
+
+    go = asyncio.Event()
+    exchange.script = script
+    pool = open_pool(exchange.address, connections_max=4, spare=0)
+    busy, unsent, idle, unused = [await taken(pool) for _ in range(4)]
+    flight = asyncio.create_task(ask(busy))
+    line = asyncio.create_task(pool.ready(soon()))
+    await eventually(lambda: bool(exchange.requests) and len(pool._line) == 1)
+    await eventually(lambda: exchange.accepted == 4)
+    idle.give_back()
+    await line
+    waiting = [asyncio.create_task(pool.ready(soon())) for _ in range(2)]
+    assert pool.take() is idle
+    await eventually(lambda: len(pool._line) == 2)
+    retired = asyncio.create_task(pool.retire(8))
+    for each in waiting:
+        with pytest.raises(UpstreamError) as caught:
+            await each
+        assert not caught.value.sent
+    idle.give_back()
+    assert (pool.idle, pool.take()) == (0, None)
+    late = asyncio.create_task(ask(unsent))
+    await eventually(lambda: len(exchange.requests) == 2)
+    unused.give_back()
+    await eventually(lambda: pool.open == 2)
+    assert not retired.done()
+    go.set()
+    for answered in (await flight, await late):
+        assert isinstance(answered, Response)
+        assert answered.status == 200
+    await retired
+    assert (pool.open, pool.idle, len(pool._everyone), exchange.accepted) == (0, 0, 0, 4)
+
+
+async def test_what_is_not_answered_in_time_is_cut_off_when_a_pool_is_retired(
+    exchange: Exchange, open_pool: OpenPool
+) -> None:
+    exchange.script = exchange.answering(b"")
+    pool = open_pool(exchange.address, spare=1)
+    pool.start()
+    flight = asyncio.create_task(ask(await taken(pool)))
+    await eventually(lambda: bool(exchange.requests))
+    await pool.retire(0.02)
+    error = await flight
+    assert isinstance(error, UpstreamError)
+    assert error.sent
+    assert pool.open == 0
+    for wait in (pool.ready, pool.fresh):
+        with pytest.raises(UpstreamError) as caught:
+            await wait(soon())
+        assert not caught.value.sent
+
+
+async def test_a_pool_may_be_closed_while_it_is_retired(
+    exchange: Exchange, open_pool: OpenPool
+) -> None:
+    exchange.script = exchange.answering(b"")
+    pool = open_pool(exchange.address)
+    flight = asyncio.create_task(ask(await taken(pool)))
+    await eventually(lambda: bool(exchange.requests))
+    retired = asyncio.create_task(pool.retire(60))
+    await asyncio.sleep(0)
+    await pool.close()
+    await retired
+    assert isinstance(await flight, UpstreamError)
+
+
+async def test_retiring_stops_attempts(
+    exchange: Exchange, open_pool: OpenPool, tls: tuple[ssl.SSLContext, ssl.SSLContext]
+) -> None:
+    async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read()
+        await reader.read()
+
+    exchange.script = script
+    pool = open_pool(exchange.address, ssl_context=tls[1])
+    fresh = asyncio.create_task(pool.fresh(soon()))
+    await eventually(lambda: exchange.accepted == 1)
+    await pool.retire(8)
+    with pytest.raises(UpstreamError):
+        await fresh
+    await eventually(lambda: not pool._attempts)
+
+
 # ---- TLS --------------------------------------------------------------------------------------
 
 
@@ -412,12 +504,45 @@ async def test_a_certificate_nobody_signed_is_refused(
     assert not caught.value.sent
 
 
-async def test_a_connection_may_leave_from_an_address_of_its_own(
+# ---- addresses of our own ---------------------------------------------------------------------
+
+
+async def test_each_pool_leaves_from_an_address_of_its_own(
     exchange: Exchange, open_pool: OpenPool
 ) -> None:
-    pool = open_pool(exchange.address, local_address="127.0.0.2")
-    connection = await taken(pool)
-    assert connection._transport.get_extra_info("sockname")[0] == "127.0.0.2"
+    async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while True:
+            await exchange.request(reader)
+            peer = writer.get_extra_info("peername")[0].encode()
+            writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(peer) + peer)
+
+    exchange.script = script
+    for address in ("127.0.0.2", "127.0.0.3", None):
+        pool = open_pool(exchange.address, local_address=address)
+        for _ in range(2):
+            seen = (await answer(await taken(pool))).body
+            assert seen.decode() == (address or "127.0.0.1")
+
+
+@pytest.mark.parametrize(
+    ("host", "local", "why"),
+    [
+        ("127.0.0.1", "203.0.113.7", "Cannot assign requested address"),
+        ("localhost", "203.0.113.7", "Cannot assign requested address"),
+        ("::1", "127.0.0.1", "Address family for hostname not supported"),
+        ("127.0.0.1", "::1", "Address family for hostname not supported"),
+    ],
+)
+async def test_an_address_that_cannot_be_left_from_is_named_and_not_tried_without_end(
+    exchange: Exchange, open_pool: OpenPool, host: str, local: str, why: str
+) -> None:
+    pool = open_pool((host, exchange.address[1]), local_address=local, spare=2)
+    with pytest.raises(UpstreamError) as caught:
+        await pool.ready(soon())
+    assert (str(caught.value), caught.value.sent) == (f"cannot connect from {local}: {why}", False)
+    await eventually(lambda: pool._retry.wait_ns >= 200 * MS_NS and pool._connecting == 0)
+    assert not pool.reachable
+    assert exchange.accepted == 0
 
 
 async def test_many_requests_at_once_all_get_their_own_answers(

@@ -10,16 +10,18 @@ from bisect import bisect_left, insort
 from typing import TYPE_CHECKING, Final, final
 
 from proxy.errors import TagproxyError
+from proxy.limits.history import Prepaid
 from proxy.limits.window import Window
 
 if TYPE_CHECKING:
     import asyncio
 
-    from proxy.limits.history import Prepaid, Subject
+    from proxy.limits.history import Subject
     from proxy.limits.ticket import Ticket
     from proxy.model import Pool
 
 PRIORITIES: Final = 3  # 0 cancels, 1 orders, 2 reads
+_METHODS: Final = ("GET", "POST", "PUT", "DELETE", "WS")
 
 Place = tuple[int, int, int]  # priority, turn, arrival
 Entry = tuple[int, int, int, int, "Ticket"]  # the place, units, who
@@ -156,6 +158,38 @@ class Bucket(Window):
                 self.timer = None
             self.settle(now_ns)
 
+    # Two that turn out to be one.
+
+    def absorb(self, other: Bucket, now_ns: int) -> None:
+        """Be the budget of `other`'s requests too: its units count here, and who waits there
+        waits here, each at its place.
+
+        For a user's own budgets, that nobody takes turns on; no ticket draws on both. `other` is
+        left empty and dropped, and its key leads here. Its tickets are the caller's.
+        """
+        if (other.count, other.window_ns) != (self.count, self.window_ns):
+            other.resize(self.count, self.window_ns, now_ns)
+        self.take_over(other, now_ns)
+        self.queue = sorted([*self.queue, *other.queue])
+        self.queued += other.queued
+        other.queue = []
+        other.queued = 0
+        if other.timer is not None:
+            other.timer.cancel()
+            other.timer = None
+        if self.prepaid is None:
+            other.prepaid = None
+        elif other.prepaid is None:
+            other.prepaid = Prepaid()
+        else:
+            self.prepaid.take_over(other.prepaid)
+        self._corrected_ns = max(self._corrected_ns, other._corrected_ns)
+        other.pool = self.pool
+        other.key = self.key
+        other.dropped = True
+        other.plain = False
+        self.settle(now_ns)
+
     # Users in turn: start-time fair queueing, counted in units.
 
     def turn(self, account: object, priority: int) -> int:
@@ -203,11 +237,18 @@ class Bucket(Window):
         self._corrected_ns = now_ns
         self.settle(now_ns)
 
+    def name(self) -> str:
+        """Return what a person knows the pool by: `trade/order`."""
+        *words, path = self.pool.name.split(" ")
+        if words and words[-1] in _METHODS:
+            words.pop()
+        return " ".join([*words, path.removeprefix("/api/v5/").strip("/")])
+
     def describe(self) -> str:
         """Return what a person knows the limit by: `trade/order BTC-USDT-SWAP 60/2s`."""
-        name = self.pool.name.rpartition(" ")[2].removeprefix("/api/v5/").strip("/")
-        value = f" {self.key[2]}" if self.key[2] else ""
-        return f"{name}{value} {self.count}/{_span(self.window_ns)}"
+        value = self.key[2].strip()
+        limit = f"{self.count}/{_span(self.window_ns)}"
+        return f"{self.name()} {value} {limit}" if value else f"{self.name()} {limit}"
 
 
 def _span(window_ns: int) -> str:

@@ -2,17 +2,27 @@
 
 A bucket is dropped only when that forgets nothing, so a new one in its place counts the same.
 Long windows are paid for ahead through the `SpentStore`; short ones that a dead process may have
-used start shut. Who waits for what is `limiter.py`'s.
+used start shut. Subjects that turn out to be one share their buckets from then on. Who waits for
+what is `limiter.py`'s.
 """
 
 from __future__ import annotations
 
 from collections import OrderedDict
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final, Protocol, final
+from typing import TYPE_CHECKING, Any, Final, Protocol, TypeAlias, final
 
 from proxy.limits.bucket import Bucket, BucketsFull
-from proxy.limits.history import LONG_WINDOW_NS, Prepaid, SpentRow, chunk_life_ns, key_text
+from proxy.limits.history import (
+    LONG_WINDOW_NS,
+    Prepaid,
+    SpentRow,
+    chunk_life_ns,
+    key_text,
+    part_text,
+    parted,
+    subject_text,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterable, Iterator
@@ -26,6 +36,8 @@ BUCKETS_PER_SUBJECT_MAX: Final = 8_192
 _SWEPT: Final = 2  # buckets looked at whenever one is made
 _SWEPT_WHEN_FULL: Final = 64
 _MS: Final = 1_000_000
+
+Key: TypeAlias = "tuple[Subject, str, str]"  # subject, pool name, value
 
 
 class Spawn(Protocol):
@@ -41,7 +53,7 @@ class Buckets:
     def __init__(
         self,
         clock: Clock,
-        jitter_ns: int,
+        jitter_ns: Callable[[], int],
         unknown_before_ns: int,
         store: SpentStore | None,
         spawn: Spawn,
@@ -53,9 +65,11 @@ class Buckets:
         self._store = store
         self._spawn = spawn
         self._freed = freed
-        self._table: OrderedDict[tuple[Subject, str, str], Bucket] = OrderedDict()
-        self._per_subject: dict[Subject, int] = {}
-        self._restored: dict[str, list[tuple[int, int]]] = {}
+        self._table: OrderedDict[Key, Bucket] = OrderedDict()
+        self._by_subject: dict[Subject, dict[Key, Bucket]] = {}
+        self._heirs: dict[Subject, Subject] = {}  # one for each key and market whose user is known
+        # rows of an earlier life that no bucket has taken yet, by the subject's text and the part's
+        self._restored: dict[str, dict[str, list[tuple[int, int]]]] = {}
         self._restored_ns = 0
 
     def __len__(self) -> int:
@@ -68,6 +82,8 @@ class Buckets:
         """
         bucket = self._table.get((subject, pool.name, value))
         if bucket is None:
+            if subject in self._heirs:
+                return self.find(pool, self._heirs[subject], value)
             return self._make(pool, (subject, pool.name, value))
         if bucket.pool is not pool:
             self._change(bucket, pool)
@@ -75,13 +91,60 @@ class Buckets:
 
     def live(self, bucket: Bucket) -> Bucket:
         """Return the bucket to use in place of a dropped one: itself again, or its successor."""
+        subject, name, value = bucket.key
+        bucket.key = (self._heir(subject), name, value)
         current = self._table.get(bucket.key)
         if current is None:
+            now_ns = self._clock.monotonic_ns()
             self._insert(bucket)
             current = bucket
             bucket.dropped = False
-            bucket.settle(self._clock.monotonic_ns())
+            self._recall(bucket, now_ns)
+            bucket.settle(now_ns)
         return current
+
+    def of(self, subject: Subject) -> list[Bucket]:
+        """Return every bucket that a subject has now."""
+        return list(self._by_subject.get(self._heir(subject), {}).values())
+
+    def unite(self, old: Subject, new: Subject) -> list[tuple[Bucket, Bucket]]:
+        """Give the buckets of `old` to `new`, and whatever is asked for under `old` from now on.
+
+        Where `new` has the same bucket already, the caller has to let it absorb the other: these
+        pairs (heir, other) are returned; `recall` is to be called after that. What is stored for
+        `old` stays under its name: the next process has to unite the two again.
+        """
+        old, new = self._heir(old), self._heir(new)
+        if old == new:
+            return []
+        self._heirs[old] = new
+        pairs = []
+        for key, bucket in self._by_subject.pop(old, {}).items():
+            del self._table[key]
+            heir = self._table.get((new, *key[1:]))
+            if heir is None:
+                bucket.key = (new, *key[1:])
+                self._insert(bucket)
+            else:
+                pairs.append((heir, bucket))
+        restored = self._restored.pop(subject_text(old), {})
+        if restored:
+            known = self._restored.setdefault(subject_text(new), {})
+            for part, rows in restored.items():
+                known.setdefault(part, []).extend(rows)
+        return pairs
+
+    def recall(self, subject: Subject, now_ns: int) -> None:
+        """Let the buckets of a subject count the rows of an earlier life that it came by."""
+        if subject_text(subject) in self._restored:
+            for bucket in self.of(subject):
+                self._recall(bucket, now_ns)
+                bucket.settle(now_ns)
+
+    def _heir(self, subject: Subject) -> Subject:
+        while subject in self._heirs:
+            subject = self._heirs[subject]
+        return subject
 
     def top_up(self, bucket: Bucket, now_ns: int) -> None:
         """Store the next chunk of a long-window bucket, in the background, if it will be needed."""
@@ -98,15 +161,16 @@ class Buckets:
         assert store is not None
         life_ns = chunk_life_ns(bucket.pool)
         lapse_ns = self._clock.monotonic_ns() + life_ns
-        counts_ns = life_ns + bucket.window_ns + self._jitter_ns
+        counts_ns = life_ns + bucket.window_ns + self._jitter_ns()
         key = key_text(*bucket.key)
         try:
             await store.reserve(key, units, self._clock.wall_ms(), counts_ns // _MS + 1)
-            prepaid.add(lapse_ns, units)
         finally:
             # After a failure the next request asks again; those that wait run into their limit.
             prepaid.asking = False
-        self._freed(bucket, self._clock.monotonic_ns())
+        heir = self._table.get(bucket.key, bucket)  # it may have become part of another meanwhile
+        (heir.prepaid or prepaid).add(lapse_ns, units)
+        self._freed(heir, self._clock.monotonic_ns())
 
     def _make(self, pool: Pool, key: tuple[Subject, str, str]) -> Bucket:
         now_ns = self._clock.monotonic_ns()
@@ -119,9 +183,8 @@ class Buckets:
         if self._store is not None and pool.window_ns > LONG_WINDOW_NS:
             bucket.prepaid = Prepaid()
         elif self._unknown_before_ns:
-            bucket.shut(self._unknown_before_ns + pool.window_ns + self._jitter_ns)
-        if self._restored:
-            self._recall(bucket, now_ns)
+            bucket.shut(self._unknown_before_ns + pool.window_ns + self._jitter_ns())
+        self._recall(bucket, now_ns)
         bucket.settle(now_ns)
         self._insert(bucket)
         self.top_up(bucket, now_ns)
@@ -147,13 +210,12 @@ class Buckets:
 
     def _insert(self, bucket: Bucket) -> None:
         self._table[bucket.key] = bucket
-        subject = bucket.key[0]
-        self._per_subject[subject] = self._per_subject.get(subject, 0) + 1
+        self._by_subject.setdefault(bucket.key[0], {})[bucket.key] = bucket
 
     def _is_full(self, subject: Subject) -> bool:
         return (
             len(self._table) >= BUCKETS_MAX
-            or self._per_subject.get(subject, 0) >= BUCKETS_PER_SUBJECT_MAX
+            or len(self._by_subject.get(subject, ())) >= BUCKETS_PER_SUBJECT_MAX
         )
 
     def _sweep(self, looked_at: int, now_ns: int) -> None:
@@ -166,11 +228,10 @@ class Buckets:
                 continue
             bucket.dropped = True
             bucket.plain = False
-            left = self._per_subject[key[0]] - 1
-            if left:
-                self._per_subject[key[0]] = left
-            else:
-                del self._per_subject[key[0]]
+            others = self._by_subject[key[0]]
+            del others[key]
+            if not others:
+                del self._by_subject[key[0]]
 
     # Over a restart.
 
@@ -184,12 +245,21 @@ class Buckets:
         for key, units, spent_ms, window_ms in rows:
             left_ms = spent_ms + window_ms - wall_ms
             if left_ms > 0:
-                self._restored.setdefault(key, []).append((now_ns + left_ms * _MS, units))
+                subject, part = parted(key)
+                rows_of = self._restored.setdefault(subject, {})
+                rows_of.setdefault(part, []).append((now_ns + left_ms * _MS, units))
 
     def _recall(self, bucket: Bucket, now_ns: int) -> None:
         """A dead process has spent nothing since: no row counts longer than a window from then."""
-        last_ns = self._restored_ns + bucket.window_ns + self._jitter_ns
-        rows = self._restored.pop(key_text(*bucket.key), ())
+        if not self._restored:
+            return
+        subject, name, value = bucket.key
+        who = subject_text(subject)
+        parts = self._restored.get(who, {})
+        rows = parts.pop(part_text(name, value), ())
+        if rows and not parts:
+            del self._restored[who]
+        last_ns = self._restored_ns + bucket.window_ns + self._jitter_ns()
         bucket.recall((min(release_ns, last_ns), units) for release_ns, units in rows)
         bucket.advance(now_ns)
 
@@ -200,13 +270,14 @@ class Buckets:
         for bucket in self._table.values():
             if bucket.prepaid is None:
                 row = partial(_row, key_text(*bucket.key), wall_ms, now_ns, bucket.window_ns)
-                rows += [row(*spent) for spent in _counting(bucket, now_ns, self._jitter_ns)]
-        for key, spents in self._restored.items():
-            rows += [
-                _row(key, wall_ms, now_ns, release_ns - now_ns, release_ns, units)
-                for release_ns, units in spents
-                if release_ns > now_ns
-            ]
+                rows += [row(*spent) for spent in _counting(bucket, now_ns, self._jitter_ns())]
+        for subject, parts in self._restored.items():
+            for part, spents in parts.items():
+                rows += [
+                    _row(f"{subject}|{part}", wall_ms, now_ns, release_ns - now_ns, *spent)
+                    for spent in spents
+                    if (release_ns := spent[0]) > now_ns
+                ]
         return rows
 
 

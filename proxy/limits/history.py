@@ -7,6 +7,7 @@ Nothing here touches a database: a `SpentStore` is handed in.
 
 from __future__ import annotations
 
+from bisect import insort
 from typing import TYPE_CHECKING, Final, NamedTuple, Protocol, final
 
 import orjson
@@ -53,9 +54,25 @@ class SpentStore(Protocol):
 
 def key_text(subject: Subject, pool_name: str, value: str) -> str:
     """Name a bucket in storage. Only `value` comes from outside, and it stands last."""
+    return f"{subject_text(subject)}|{part_text(pool_name, value)}"
+
+
+def subject_text(subject: Subject) -> str:
+    """What the names of all buckets of a subject begin with."""
     site, who, demo = subject
+    return f"{site}|{who}|{'demo' if demo else 'real'}"
+
+
+def part_text(pool_name: str, value: str) -> str:
+    """What tells the buckets of one subject apart."""
     value = value.encode("utf-8", "backslashreplace").decode()  # lone surrogates are no text
-    return f"{site}|{who}|{'demo' if demo else 'real'}|{pool_name}|{value}"
+    return f"{pool_name}|{value}"
+
+
+def parted(key: str) -> tuple[str, str]:
+    """Part what `key_text` joined: the subject's text and the bucket's."""
+    site, who, flag, part = (*key.split("|", 3), "", "", "")[:4]
+    return f"{site}|{who}|{flag}", part
 
 
 def chunk_units(count: int) -> int:
@@ -86,8 +103,13 @@ class Prepaid:
         return sum(units for _, units in chunks)
 
     def add(self, lapse_ns: int, units: int) -> None:
-        """Count a stored chunk. Chunks are stored one after the other, so they lapse in order."""
-        self._chunks.append([lapse_ns, units])
+        """Count a stored chunk."""
+        insort(self._chunks, [lapse_ns, units])
+
+    def take_over(self, other: Prepaid) -> None:
+        """Count the chunks of another as this one's; the other has none then."""
+        self._chunks = sorted([*self._chunks, *other._chunks])
+        other._chunks = []
 
     def use(self, units: int) -> None:
         """Spend units, of the chunk that lapses first. The caller has looked at `left`."""

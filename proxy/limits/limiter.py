@@ -12,15 +12,9 @@ from functools import partial
 from typing import TYPE_CHECKING, Final, final
 
 from proxy import tasks
-from proxy.limits.bucket import (
-    PRIORITIES,
-    Bucket,
-    BucketsFull,
-    NoSlot,
-    Place,
-    QueueFull,
-)
+from proxy.limits.bucket import PRIORITIES, Bucket, BucketsFull, NoSlot, Place, QueueFull
 from proxy.limits.buckets import Buckets
+from proxy.limits.listing import Budget, fullest
 from proxy.limits.ticket import Ticket, Wait
 
 if TYPE_CHECKING:
@@ -28,9 +22,9 @@ if TYPE_CHECKING:
 
     from proxy.clock import Clock
     from proxy.limits.buckets import Spawn
-    from proxy.limits.history import SpentRow, SpentStore
+    from proxy.limits.history import SpentRow, SpentStore, Subject
 
-__all__ = ["Bucket", "BucketsFull", "Limiter", "NoSlot", "QueueFull", "Ticket", "merged"]
+__all__ = ["Bucket", "BucketsFull", "Budget", "Limiter", "NoSlot", "QueueFull", "Ticket", "merged"]
 
 # uvloop rounds timers to whole milliseconds, also down: half of one more, and none fires early.
 _TIMER_SLACK_NS: Final = 500_000
@@ -67,14 +61,16 @@ class Limiter:
         call_at: Callable[[float, Callable[[], None]], asyncio.TimerHandle] | None = None,
     ) -> None:
         self.now_ns = clock.monotonic_ns
-        self.jitter_ns = jitter_ns
+        self.jitter_ns = jitter_ns  # may be changed: what is spent counts as it did
         self.waiting = 0  # tickets in queues
         self._waiting_max = waiting_max_per_account
         self._waiting: dict[object, int] = {}  # by account
         self._call_at = call_at
         self._arrivals = 0
         self._rounds = [0] * PRIORITIES
-        self.buckets = Buckets(clock, jitter_ns, unknown_before_ns, store, spawn, self.recheck)
+        self.buckets = Buckets(
+            clock, lambda: self.jitter_ns, unknown_before_ns, store, spawn, self.recheck
+        )
         self.bucket = self.buckets.find
         self.top_up = self.buckets.top_up
 
@@ -92,6 +88,30 @@ class Limiter:
     def snapshot(self, wall_ms: int) -> list[SpentRow]:
         """Return what the next process must count, at a clean stop."""
         return self.buckets.snapshot(wall_ms)
+
+    def budgets(self, subject: Subject) -> list[Budget]:
+        """Return how a subject's budgets stand, for people: the fullest first, and not all."""
+        return fullest(self.buckets.of(subject), self.now_ns())
+
+    def unite(self, old: Subject, new: Subject) -> None:
+        """Let two subjects be one, `new`: its budgets count what was spent under either, and
+        nothing is let through under `old` any more that they do not count.
+
+        What is on its way, or has its slots, counts until its answer is in, as ever; so no
+        window that a request let through from now on falls into holds more than the limit. Who
+        waits goes on waiting, each at its place, and is refused at once if it can no longer make
+        it. Of no avail for budgets that users share.
+        """
+        now_ns = self.now_ns()
+        for heir, other in self.buckets.unite(old, new):
+            holders = [holder for holder in other.held if isinstance(holder, Ticket)]
+            tickets = [*holders, *(entry[4] for entry in other.queue)]
+            heir.absorb(other, now_ns)
+            for ticket in tickets:
+                ticket.move(other, heir)
+        self.buckets.recall(new, now_ns)
+        for bucket in self.buckets.of(new):
+            self.recheck(bucket, now_ns)
 
     # For tickets.
 

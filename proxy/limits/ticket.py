@@ -158,6 +158,11 @@ class Ticket:
         self._state = _FREE
         self.wait_state.end(NoSlot(bucket, now_ns - self.wait_state.since_ns, next_ns))
 
+    def move(self, bucket: Bucket, heir: Bucket) -> None:
+        """Draw on `heir`, which has absorbed `bucket`."""
+        # a new list: the old one may be remembered for other tickets, which look for themselves
+        self.draws = [(heir if one is bucket else one, units) for one, units in self.draws]
+
     def sent(self, now_ns: int) -> None:
         """The request leaves at `now_ns`."""
         assert self._state == _HELD
@@ -215,10 +220,12 @@ class Ticket:
             self._state = _FREE
             self._spend(now_ns, now_ns)
         assert self._state == _FREE
-        named = [bucket for bucket, _ in self.draws if bucket.pool.name == pool_name]
-        if not named and self.draws:
-            shortest = min((bucket for bucket, _ in self.draws), key=_window_ns)
-            named = [bucket for bucket, _ in self.draws if bucket.pool.name == shortest.pool.name]
+        live = self._limiter.buckets.live
+        drawn = [live(bucket) if bucket.dropped else bucket for bucket, _ in self.draws]
+        named = [bucket for bucket in drawn if bucket.pool.name == pool_name]
+        if not named and drawn:
+            shortest = min(drawn, key=_window_ns)
+            named = [bucket for bucket in drawn if bucket.pool.name == shortest.pool.name]
         for bucket in named:
             bucket.correct(self.sent_ns, now_ns, retry_after_ns)
             self._limiter.recheck(bucket, now_ns)

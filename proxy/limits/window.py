@@ -85,11 +85,30 @@ class Window:
             self.room -= units
             self.add(release_ns, units)
 
+    def take_over(self, other: Window, now_ns: int) -> None:
+        """Count what `other` holds and has spent here, as if it had been so from the first.
+
+        Both have the same length. There may be no room then for a while, or less than none. What
+        is on its way stays held until its answer is in, like all that is. `other` is left empty.
+        """
+        self.advance(now_ns)
+        other.advance(now_ns)
+        self.room -= other.count - other.room
+        for holder, units in other.held.items():
+            self.held[holder] = self.held.get(holder, 0) + units
+        if other.spent:
+            self.spent = deque(sorted([*self.spent, *other.spent]))
+        self.last_ns = max(self.last_ns, other.last_ns)
+        self.shut(other.shut_ns)
+        other.held = {}
+        other.spent = deque()
+        other.room = other.count
+
     def resize(self, count: int, window_ns: int, now_ns: int) -> None:
         """Change the limit; what was spent under the old one goes on counting.
 
-        A longer window reaches back to units that were forgotten already. They are taken for as
-        many as the old limit allowed.
+        A longer window reaches back to units that were forgotten already. How many they were is
+        not known (the limit may have been wider before): nothing may be taken while they count.
         """
         self.advance(now_ns)
         longer_ns = window_ns - self.window_ns
@@ -97,12 +116,10 @@ class Window:
         forgotten_ns = min(self.last_ns, now_ns) + longer_ns
         if longer_ns:
             self.spent = deque((release_ns + longer_ns, units) for release_ns, units in self.spent)
-        if longer_ns > 0 and self.last_ns and forgotten_ns > now_ns and self.room > 0:
-            windows = -(-longer_ns // self.window_ns)
-            forgotten = min(self.room, windows * self.count)
-            self.spent.appendleft((forgotten_ns, forgotten))
-            self.room -= forgotten
-        self.last_ns = max(self.last_ns + longer_ns, forgotten_ns) if self.last_ns else 0
+        if longer_ns > 0 and self.last_ns and forgotten_ns > now_ns:
+            self.shut(forgotten_ns)
+        if self.last_ns:
+            self.last_ns += longer_ns
         self.count = count
         self.window_ns = window_ns
         self.advance(now_ns)

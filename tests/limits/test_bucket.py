@@ -26,7 +26,9 @@ from tests.limits.virtual import (
     [
         ("POST /api/v5/trade/order", "BTC-USDT-SWAP", 60, 2 * S, "trade/order BTC-USDT-SWAP 60/2s"),
         ("GET /api/v5/market/ticker", "", 20, 2 * S, "market/ticker 20/2s"),
-        ("sub-account orders", "", 1000, 2 * S, "orders 1000/2s"),
+        ("subaccount-orders", "", 1000, 2 * S, "subaccount-orders 1000/2s"),
+        ("futures POST /api/v1/orders", "", 30, 3 * S, "futures api/v1/orders 30/3s"),
+        ("anonymous half of GET /api/v5/x", " ::1", 5, S, "anonymous half of x ::1 5/1s"),
         ("spot", "", 4000, 30 * S, "spot 4000/30s"),
         ("POST /api/v3/order", "", 12, S, "api/v3/order 12/1s"),
         ("WS order", "", 5, 250 * MS, "order 5/250ms"),

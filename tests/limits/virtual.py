@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import math
 import selectors
 from bisect import bisect_left
 from typing import TYPE_CHECKING, Any, ParamSpec
@@ -33,11 +34,15 @@ class _Jump(selectors.DefaultSelector):
         self.loop.now_ns += self.loop.turn_ns
         if timeout > 0:
             self.loop.now_ns += max(1, round(timeout * 1e9))
+        # A timer fires when its time has come, not a nanosecond before: time stands still between.
+        self.loop._clock_resolution = math.ulp(self.loop.time())
         return super().select(0)
 
 
 class VirtualLoop(asyncio.SelectorEventLoop):
     """Its time stands still while anything can run, then jumps to the next timer."""
+
+    _clock_resolution: float
 
     def __init__(self, now_ns: int = 1000 * S) -> None:
         selector = _Jump()
@@ -45,8 +50,6 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         self.now_ns = now_ns
         self.turn_ns = 0  # what one turn of the loop takes
         super().__init__(selector)
-        # A timer fires when its time has come, not a nanosecond before: time stands still between.
-        self._clock_resolution = 1e-12
 
     def time(self) -> float:
         return self.now_ns / 1e9

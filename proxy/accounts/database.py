@@ -7,15 +7,18 @@ here as a `StoreError` without statement, parameters or URL.
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import os
 from pathlib import Path
+from sqlite3 import OperationalError
 from typing import TYPE_CHECKING, Any, Final, final
 
 from sqlalchemy import event, inspect, text
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import create_async_engine
+from sqlalchemy.util import await_only
 
 from proxy.accounts.schema import HEAD
 from proxy.errors import StoreError
@@ -27,6 +30,8 @@ if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 BUSY_MS: Final = 5_000  # how long a write waits for another process's
+_SETTING_TRIES: Final = 100
+_SETTING_S: Final = 0.01
 _OWNER_ONLY: Final = 0o600
 _DRIVERS: Final = {"sqlite": "sqlite+aiosqlite", "postgresql": "postgresql+asyncpg"}
 _PRAGMAS: Final = (
@@ -161,8 +166,21 @@ def _sqlite_connected(connection: Any, _record: object) -> None:
     connection.isolation_level = None  # transactions are begun by _sqlite_begun, not guessed
     cursor = connection.cursor()
     for pragma in _PRAGMAS:
-        cursor.execute(pragma)
+        _set(cursor, pragma)
     cursor.close()
+
+
+def _set(cursor: Any, pragma: str) -> None:
+    """Whoever switches a new file to WAL while another does is refused without a wait."""
+    for tries_left in reversed(range(_SETTING_TRIES)):
+        try:
+            cursor.execute(pragma)
+        except OperationalError:
+            if not tries_left:
+                raise
+            await_only(asyncio.sleep(_SETTING_S))
+        else:
+            return
 
 
 def _sqlite_begun(connection: Connection) -> None:

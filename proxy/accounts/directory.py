@@ -1,24 +1,28 @@
 """Who may pass, in memory: what the hot path sees of accounts. One dict per exchange table.
 
-Entries are never edited: a change swaps whole ones, between two requests. What does not open
-(another master key, a damaged row) is left out and reported, it does not stop the others.
+Entries are never edited: a change swaps whole ones, between two requests, and leaves alone what it
+does not concern. What is learned of an account while it is served is in its `Standing`, which
+stays. What does not open (another master
+key, a damaged row) is left out and reported, it does not stop the others.
 """
 
 from __future__ import annotations
 
 import asyncio
-from hashlib import sha256
 from ipaddress import ip_network
 from sys import intern
-from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias, final
+from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias, final
 
-from proxy.accounts.credentials import api_key_of, unpack, usable
+from proxy.accounts.credentials import fingerprint
+from proxy.accounts.opening import alike, open_credentials
+from proxy.accounts.standings import Standings, key_of
 from proxy.errors import VaultError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 
+    from proxy.accounts.standing import Identity, Memory, Standing
     from proxy.accounts.store import AccountRow, Changes, CredentialRow, Store
     from proxy.accounts.vault import Vault
     from proxy.model import Credentials
@@ -30,29 +34,30 @@ _OPENED_AT_ONCE: Final = 25  # accounts per step of the loop, about 1 ms
 
 @final
 class Account:
-    """One user's standing on one exchange table. `credentials` are what the exchange knows."""
+    """One user's account on one exchange table. `credentials` are what the exchange knows."""
 
     __slots__ = (
         "code",
         "credentials",
         "disabled",
-        "draws",
         "exchange",
         "grants",
         "id",
-        "identity",
         "label",
-        "main_uid",
         "mode",
         "networks",
         "reason",
         "site",
-        "uid",
+        "standing",
         "user",
     )
 
     def __init__(
-        self, row: AccountRow, credentials: Credentials, networks: tuple[Network, ...]
+        self,
+        row: AccountRow,
+        credentials: Credentials,
+        networks: tuple[Network, ...],
+        standing: Standing,
     ) -> None:
         self.id = row.id
         self.user = row.user
@@ -64,14 +69,9 @@ class Account:
         self.networks = networks  # () is anywhere
         self.disabled = row.disabled  # "" | block | close-only
         self.reason = row.reason
-        self.uid = row.uid  # "" until learned
-        self.main_uid = row.main_uid
         self.site = row.site
         self.credentials = credentials
-        # what charges draw on, live and demo: remembered by the data path, and bounded there
-        self.draws: tuple[dict[int, Any], dict[int, Any]] = ({}, {})
-        # whose limits these are: the exchange's user, or the key alone until that is learned
-        self.identity = row.uid or "key:" + sha256(credentials.api_key).hexdigest()[:24]
+        self.standing = standing  # what is learned while it is served; outlives this object
 
     def __repr__(self) -> str:
         return f"Account({self.exchange} {self.user} {self.label})"
@@ -93,7 +93,7 @@ class Access:
     ) -> None:
         self.account = account
         self.api_key = credentials.api_key
-        self.credentials = credentials
+        self.credentials = credentials  # without a mac where no secret is held: mode observe
         self.networks = networks or account.networks  # () is anywhere
         self.issued_id = issued_id  # "" for the account's own exchange key
         self.expires_ms = expires_ms  # Unix
@@ -109,6 +109,7 @@ class _Opened(NamedTuple):
     accesses: list[Access]
     faults: dict[str, str]
     openings: int
+    key_ms: int  # since when the account has its real key, Unix
 
 
 @final
@@ -123,10 +124,12 @@ class Directory:
         "_revision",
         "_tables",
         "ready",
+        "standings",
     )
 
     def __init__(self) -> None:
         self.ready = False
+        self.standings = Standings()
         self._tables: dict[str, dict[bytes, Access]] = {}
         self._by_account: dict[str, list[Access]] = {}
         self._expiring: dict[str, Access] = {}  # by the id they were issued under
@@ -158,21 +161,44 @@ class Directory:
 
     @property
     def faults(self) -> list[str]:
-        """What was left out and why, a line each."""
-        return [line for lines in self._faults.values() for line in lines.values()]
+        """What was left out and why, or goes on without its master key: a line each."""
+        return list(
+            dict.fromkeys(line for lines in self._faults.values() for line in lines.values())
+        )
 
     @property
     def accounts(self) -> int:
         """How many accounts can be served."""
         return len(self._by_account)
 
-    async def load(self, store: Store, vault: Vault) -> None:
-        """Read everything anew.
+    def identity(self, exchange: str, text: str) -> Identity:
+        """As `Standings.identity`."""
+        return self.standings.identity(exchange, text)
+
+    def learned(
+        self,
+        standing: Standing,
+        uid: str,
+        main_uid: str,
+        addresses: tuple[str, ...],
+        permissions: tuple[str, ...],
+        now_ms: int,
+    ) -> tuple[Identity, Identity]:
+        """As `Standings.learned`: take in what the exchange told of an account's key, and return
+        the identities before and now."""
+        return self.standings.learned(standing, uid, main_uid, addresses, permissions, now_ms)
+
+    async def load(
+        self, store: Store, vault: Vault, memories: Mapping[str, Memory] | None = None
+    ) -> None:
+        """Read everything anew. `memories`, by account id: what an earlier process knew.
 
         Raises `StoreError`, and `VaultError` when there are secrets and not one of them opens:
         then the master key is the wrong one, and what was known before stays.
         """
         async with self._reading:
+            if memories is not None:
+                self.standings.remember(memories)
             changes = await store.changes(None)
             opened = await self._open(changes, vault)
             if not any(one.openings for one in opened.values()):
@@ -206,25 +232,74 @@ class Directory:
         for at, row in enumerate(changes.accounts):
             if at % _OPENED_AT_ONCE == 0:
                 await asyncio.sleep(0)  # requests go on meanwhile
-            opened[row.id] = _open_account(row, vault)
+            opened[row.id] = self._open_account(row, vault)
         return opened
+
+    def _open_account(self, row: AccountRow, vault: Vault) -> _Opened:
+        """Open an account and every key that leads to it; without real credentials nothing does."""
+        found = open_credentials(row, vault, self._opened_before)
+        real = next((one for one in found.usable if one[0].role == "real"), None)
+        if real is None:
+            return _Opened([], found.faults, found.openings, 0)
+        standing = self.standings.fitting(row, *real)
+        account = Account(row, real[1], _networks(row.networks), standing)
+        accesses = [
+            Access(
+                account,
+                ready,
+                _networks(stored.networks),
+                stored.id if stored.role == "issued" else "",
+                stored.expires_ms,
+            )
+            for stored, ready in found.usable
+            if ready.api_key
+        ]
+        before = self._by_account.get(row.id, [])
+        if alike(before, accesses):
+            accesses = before  # a request that waits may go on
+        return _Opened(accesses, found.faults, found.openings, real[0].created_ms)
+
+    def _opened_before(self, row: AccountRow, stored: CredentialRow) -> Credentials | None:
+        for access in self._by_account.get(row.id, ()):
+            if stored.role == "real":
+                if access.account.standing.key == key_of(stored):
+                    return access.account.credentials
+            elif access.issued_id == stored.id:
+                same = fingerprint(row.exchange, access.api_key.decode()) == stored.fingerprint
+                return access.credentials if same else None
+        return None
 
     def _swap(self, changes: Changes, opened: dict[str, _Opened]) -> None:
         gone = set(self._by_account) - set(opened) if changes.everything else changes.removed
         if changes.everything:
             self._faults.clear()
-        for account_id in (*gone, *opened):
+            self.standings.keep_only(opened)
+        for account_id in gone:
             self._faults.pop(account_id, None)
-            for access in self._by_account.pop(account_id, ()):
-                self._forget(access)
-        for account_id, (accesses, faults, _) in opened.items():
-            if faults:
-                self._faults[account_id] = faults
-            if accesses:
-                self._by_account[account_id] = accesses
-            for access in accesses:
+            self.standings.forget(account_id)
+            self._drop(account_id)
+        changed = {
+            account_id: one
+            for account_id, one in opened.items()
+            if one.accesses is not self._by_account.get(account_id)
+        }
+        for account_id in changed:
+            self._drop(account_id)
+        for account_id, one in changed.items():
+            if one.accesses:
+                self._by_account[account_id] = one.accesses
+                self.standings.enter(one.accesses[0].account.standing, one.key_ms)
+            for access in one.accesses:
                 self._enter(access)
+        for account_id, one in opened.items():
+            self._faults.pop(account_id, None)
+            if one.faults:
+                self._faults[account_id] = one.faults
         self._revision = changes.revision
+
+    def _drop(self, account_id: str) -> None:
+        for access in self._by_account.pop(account_id, ()):
+            self._forget(access)
 
     def _enter(self, access: Access) -> None:
         self._tables.setdefault(access.account.exchange, {})[access.api_key] = access
@@ -243,38 +318,6 @@ def _expect_no_secrets(changes: Changes) -> None:
     if needed:
         names = ", ".join(sorted(needed))
         raise VaultError(f"the master key opens none of the stored secrets; they need {names}")
-
-
-def _open_account(row: AccountRow, vault: Vault) -> _Opened:
-    """Open an account and every key that leads to it; without real credentials nothing does."""
-    faults: dict[str, str] = {}
-    found: list[tuple[CredentialRow, Credentials, bool]] = []
-    for stored in row.credentials:
-        try:
-            held = unpack(vault.open(stored.sealed, row.place(stored.role, stored.id)))
-        except VaultError as error:
-            faults[stored.id] = (
-                f"{row.exchange} {row.user} {row.label}: {stored.role} credentials {stored.id}:"
-                f" {error}"
-            )
-        else:
-            found.append((stored, usable(held), bool(api_key_of(held))))
-    real = next((ready for stored, ready, _ in found if stored.role == "real"), None)
-    if real is None:
-        return _Opened([], faults, len(found))
-    account = Account(row, real, _networks(row.networks))
-    accesses = [
-        Access(
-            account,
-            ready,
-            _networks(stored.networks),
-            stored.id if stored.role == "issued" else "",
-            stored.expires_ms,
-        )
-        for stored, ready, keyed in found
-        if keyed
-    ]
-    return _Opened(accesses, faults, len(found))
 
 
 def _networks(texts: tuple[str, ...]) -> tuple[Network, ...]:

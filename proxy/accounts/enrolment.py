@@ -1,42 +1,33 @@
-"""What the commands do with accounts: add one, give it issued credentials, replace those.
+"""What the commands do with accounts: add and change them, give them issued credentials.
 
 Seals what is stored and decides which rows belong together; says nothing and prints nothing.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from ipaddress import ip_network
-from secrets import token_hex
 from typing import TYPE_CHECKING, final
 
-from proxy.accounts.credentials import api_key_of, fingerprint, kind_of, masked, pack, unpack
-from proxy.accounts.store import AccountRow, CredentialRow
+from proxy.accounts.credentials import api_key_of, masked
+from proxy.accounts.settling import NewAccount, Settler, is_over, issued_of
 from proxy.errors import CommandError, VaultError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from proxy.accounts.credentials import Held
     from proxy.accounts.directory import Network
-    from proxy.accounts.store import Store
+    from proxy.accounts.rows import AccountRow, Change, CredentialRow
+    from proxy.accounts.settling import Owner, Settled
+    from proxy.accounts.store import Claim, Name, Store
+    from proxy.accounts.terms import Terms
     from proxy.accounts.vault import Vault
     from proxy.clock import Clock
+    from proxy.exchanges.spec import Exchange
     from proxy.model import KeyTriple
 
-
-@final
-@dataclass(frozen=True, slots=True)
-class NewAccount:
-    """What an operator says of a new account."""
-
-    user: str
-    exchange: str
-    label: str = "main"
-    mode: str = "sign"
-    grants: tuple[str, ...] = ()
-    networks: tuple[str, ...] = ()
-    code: str = ""
+__all__ = ["Enrolment", "NewAccount", "issued_of"]
 
 
 @final
@@ -50,6 +41,11 @@ class Enrolment:
         self._vault = vault
         self._clock = clock
 
+    @property
+    def settler(self) -> Settler:
+        """Settles accounts under the vault of this database."""
+        return Settler(self._vault, self._clock)
+
     async def expect_own_database(self) -> None:
         """Raise `VaultError` when secrets are stored and our master keys are not theirs."""
         needed = await self._store.master_ids()
@@ -62,22 +58,33 @@ class Enrolment:
 
         Raises `CommandError` when the account exists or its API key is another's.
         """
-        row = AccountRow(
-            id=token_hex(8),
-            user=new.user,
-            exchange=new.exchange,
-            label=new.label,
-            mode=new.mode,
-            created_ms=self._clock.wall_ms(),
-            grants=new.grants,
-            networks=new.networks,
-            code=new.code,
-        )
-        credentials = [self._sealed(row, "real", held)]
+        row = self.settler.fresh(new)
+        credentials = [self.settler.sealed(row, "real", held)]
         if issued is not None:
-            credentials.append(self._sealed(row, "issued", issued))
+            credentials.append(self.settler.sealed(row, "issued", issued))
         await self._store.add(replace(row, credentials=tuple(credentials)))
         return credentials[-1].id if issued is not None else ""
+
+    async def change(
+        self, terms: Terms, exchange: Exchange, owner: Owner | None = None, seen: str = ""
+    ) -> Settled:
+        """Change an account that is there. With a key of another owner `owner` says whose it is.
+
+        `seen` is the id of the real credentials that were looked at before, if any were. Raises
+        `CommandError`, as `Settler.settle`, and when the account is gone or has other ones by now.
+        """
+        settled: list[Settled] = []
+
+        def decide(there: Mapping[Name, AccountRow], owners: Mapping[Claim, str]) -> list[Change]:
+            row = there.get(terms.name)
+            if row is None or (seen and seen not in {one.id for one in row.credentials}):
+                raise _changed_meanwhile(terms.user)
+            settled.append(self.settler.settle(terms, row, exchange, owner))
+            settled[0].expect_free(owners)
+            return [settled[0][:2]]
+
+        await self._store.edit([terms.name], [terms.claim] if terms.claim else [], decide)
+        return settled[0]
 
     async def issue(
         self, row: AccountRow, issued: KeyTriple, label: str = "", networks: tuple[str, ...] = ()
@@ -87,8 +94,8 @@ class Enrolment:
         Raises `CommandError` when its networks reach beyond the account's.
         """
         _expect_within(networks, row.networks)
-        new = self._sealed(row, "issued", issued, label, networks)
-        await self._store.issue(row, new)
+        new = self.settler.sealed(row, "issued", issued, label, networks)
+        await self._give(row, new, None)
         return new.id
 
     async def rotate(self, row: AccountRow, issued: KeyTriple, overlap_ms: int) -> str:
@@ -96,47 +103,47 @@ class Enrolment:
 
         Return the new id. Raises `CommandError` when there is none to replace.
         """
-        now_ms = self._clock.wall_ms()
-        old = [one for one in issued_of(row) if one.expires_ms is None or one.expires_ms > now_ms]
+        old = self.settler.live(row)
         if not old:
             raise CommandError(f"{row.user} has no issued credentials on {row.exchange} to replace")
-        new = self._sealed(row, "issued", issued, _common_label(old), _all_networks(old))
-        await self._store.issue(row, new, others_end_ms=now_ms + overlap_ms)
+        new = self.settler.sealed(row, "issued", issued, _common_label(old), _all_networks(old))
+        await self._give(row, new, new.created_ms + overlap_ms)
         return new.id
+
+    async def _give(self, row: AccountRow, new: CredentialRow, others_end_ms: int | None) -> None:
+        """Add issued credentials. The account's others end at `others_end_ms`, if that is given;
+        those over by now are forgotten."""
+        name = (row.exchange, row.user, row.label)
+
+        def decide(there: Mapping[Name, AccountRow], _: object) -> list[Change]:
+            now = there.get(name)
+            if now is None or (now.id, now.mode, now.networks) != (row.id, row.mode, row.networks):
+                raise _changed_meanwhile(row.user)
+            kept = [_ending(one, others_end_ms) for one in now.credentials]
+            kept = [one for one in kept if not is_over(one, new.created_ms)]
+            return [(now, replace(now, credentials=(*kept, new)))]
+
+        await self._store.edit([name], [], decide)
 
     def masked_key(self, row: AccountRow, stored: CredentialRow) -> str:
         """Return what may be shown of an API key; "?" when it does not open."""
         try:
-            held = unpack(self._vault.open(stored.sealed, row.place(stored.role, stored.id)))
+            return masked(api_key_of(self.settler.open(row, stored)))
         except VaultError:
             return "?"
-        return masked(api_key_of(held))
-
-    def _sealed(
-        self,
-        row: AccountRow,
-        role: str,
-        held: Held,
-        label: str = "",
-        networks: tuple[str, ...] = (),
-    ) -> CredentialRow:
-        row_id = token_hex(8)
-        return CredentialRow(
-            id=row_id,
-            role=role,
-            kind=kind_of(held),
-            label=label,
-            networks=networks,
-            created_ms=self._clock.wall_ms(),
-            expires_ms=None,
-            fingerprint=fingerprint(row.exchange, api_key_of(held)),
-            sealed=self._vault.seal(pack(held), row.place(role, row_id)),
-        )
 
 
-def issued_of(row: AccountRow) -> list[CredentialRow]:
-    """Return the issued credentials of an account, oldest first."""
-    return [one for one in row.credentials if one.role == "issued"]
+def _changed_meanwhile(user: str) -> CommandError:
+    return CommandError(f"{user} was changed by another command meanwhile")
+
+
+def _ending(one: CredentialRow, end_ms: int | None) -> CredentialRow:
+    """Issued credentials that end at `end_ms` at the latest."""
+    if one.role != "issued" or end_ms is None:
+        return one
+    return replace(
+        one, expires_ms=end_ms if one.expires_ms is None else min(one.expires_ms, end_ms)
+    )
 
 
 def _common_label(old: list[CredentialRow]) -> str:

@@ -13,7 +13,7 @@ import orjson
 from sqlalchemy import delete, insert, select
 
 from proxy.accounts.schema import HAND_OVERS, LIMIT_HISTORY
-from proxy.accounts.vault import Place, Sealed
+from proxy.accounts.vault import Sealed, handover_place
 from proxy.errors import VaultError
 
 if TYPE_CHECKING:
@@ -40,11 +40,11 @@ class Spent(NamedTuple):
 class History:
     """Spent units and hand-overs of one database."""
 
-    __slots__ = ("_database", "_vault")
+    __slots__ = ("_database", "vault")
 
     def __init__(self, database: Database, vault: Vault) -> None:
         self._database = database
-        self._vault = vault
+        self.vault = vault
 
     async def reserve(self, key: str, units: int, wall_ms: int, window_ms: int) -> None:
         """Record units as spent; when this returns they outlive the process.
@@ -79,7 +79,7 @@ class History:
 
         Raises `StoreError`.
         """
-        sealed = self._vault.seal(_joined(rows), _place(kind))
+        sealed = self.vault.seal(_joined(rows), handover_place(kind))
         row = {"kind": kind, "master_id": sealed.master_id, "payload": sealed.seal}
         async with self._database.write() as connection:
             await connection.execute(delete(HAND_OVERS).where(HAND_OVERS.c.kind == kind))
@@ -110,13 +110,9 @@ class History:
         if row is None:
             return None
         try:
-            return list(_parted(self._vault.open(Sealed(*row), _place(kind))))
+            return list(_parted(self.vault.open(Sealed(*row), handover_place(kind))))
         except VaultError:
             return None
-
-
-def _place(kind: str) -> Place:
-    return Place("", "", "", "hand-over", kind)
 
 
 def _joined(rows: Iterable[bytes]) -> bytes:

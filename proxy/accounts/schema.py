@@ -1,7 +1,7 @@
 """The tables. Migrations bring a database to this shape; a test holds the two together.
 
-Room is kept for what is not used yet: Bearer tokens, key-only modes, exchange uids, sites. Lists
-(grants, networks) are comma-joined text. Times are Unix milliseconds.
+Room is kept for what is not used yet: Bearer tokens, sites. Lists (grants, networks, addresses,
+permissions) are comma-joined text. Times are Unix milliseconds.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from sqlalchemy import (
     text,
 )
 
-HEAD: Final = "0001"  # the newest migration
+HEAD: Final = "0002"  # the newest migration
 
 METADATA: Final = MetaData(
     naming_convention={
@@ -78,6 +78,10 @@ CREDENTIALS: Final = Table(
     Column("fingerprint", LargeBinary, nullable=True),  # of the API key; none for Bearer
     Column("master_id", Text, nullable=False),
     Column("sealed", LargeBinary, nullable=False),
+    # What the exchange told of a real key; none of it counts the revision up.
+    Column("addresses", Text, nullable=False, server_default=""),  # it is bound to
+    Column("permissions", Text, nullable=False, server_default=""),
+    Column("learned_ms", BigInteger, nullable=False, server_default="0"),  # 0 is never
     UniqueConstraint("exchange", "fingerprint", name="uq_credentials_exchange_fingerprint"),
     Index(
         "uq_credentials_real",
@@ -102,6 +106,15 @@ REMOVALS: Final = Table(
     METADATA,
     Column("account_id", Text, primary_key=True),
     Column("revision", BigInteger, nullable=False, index=True),
+)
+
+# What an account did lately, as `Activity.encode` has it; written behind, without a revision.
+ACTIVITY: Final = Table(
+    "activity",
+    METADATA,
+    Column("account_id", Text, ForeignKey("accounts.id", ondelete="CASCADE"), primary_key=True),
+    Column("last_seen_ms", BigInteger, nullable=False),
+    Column("payload", LargeBinary, nullable=False),
 )
 
 # Units of long windows, written as they are spent.

@@ -48,6 +48,11 @@ class Place:
         return b"".join(len(part).to_bytes(4, "big") + part for part in encoded)
 
 
+def handover_place(kind: str) -> Place:
+    """Return the place of what one process leaves to the next."""
+    return Place("", "", "", "hand-over", kind)
+
+
 @final
 class Sealed(NamedTuple):
     """A sealed secret and the id of the master key it needs; neither is secret."""
@@ -79,7 +84,7 @@ def master_key_id(key: bytes) -> str:
 class Vault:
     """Seals under the first master key, opens under any of them."""
 
-    __slots__ = ("_masters", "_sealing_id")
+    __slots__ = ("_masters", "sealing_id")
 
     def __init__(self, master_keys: Sequence[bytes]) -> None:
         if not master_keys:
@@ -87,14 +92,14 @@ class Vault:
         if any(len(key) != KEY_BYTES for key in master_keys):
             raise VaultError(f"a master key is not {KEY_BYTES} bytes")
         self._masters = {master_key_id(key): AESGCM(key) for key in reversed(master_keys)}
-        self._sealing_id = master_key_id(master_keys[0])
+        self.sealing_id = master_key_id(master_keys[0])
 
     def seal(self, secret: bytes, place: Place) -> Sealed:
         """Seal `secret` for the row at `place`."""
         data_key = os.urandom(KEY_BYTES)
         nonce = os.urandom(_NONCE_BYTES)
         text = AESGCM(data_key).encrypt(nonce, secret, place.bound(b"secret"))
-        return Sealed(self._sealing_id, self._wrap(data_key, place) + nonce + text)
+        return Sealed(self.sealing_id, self._wrap(data_key, place) + nonce + text)
 
     def open(self, sealed: Sealed, place: Place) -> bytes:
         """Return the secret sealed for `place`.
@@ -109,13 +114,23 @@ class Vault:
         except InvalidTag:
             raise VaultError("a sealed secret was moved or changed") from None
 
+    def reseal(self, sealed: Sealed, place: Place) -> Sealed:
+        """Return the same secret sealed under the first master key; itself, if it is so already.
+
+        The secret is not opened: only its data key is sealed anew. Raises `VaultError` as `open`.
+        """
+        if sealed.master_id == self.sealing_id:
+            return sealed
+        wrapped = self._wrap(self._unwrap(sealed, place), place)
+        return Sealed(self.sealing_id, wrapped + sealed.seal[_WRAPPED_END:])
+
     def knows(self, master_id: str) -> bool:
         """Whether one of the configured master keys has this id."""
         return master_id in self._masters
 
     def _wrap(self, data_key: bytes, place: Place) -> bytes:
         nonce = os.urandom(_NONCE_BYTES)
-        master = self._masters[self._sealing_id]
+        master = self._masters[self.sealing_id]
         return _FORM + nonce + master.encrypt(nonce, data_key, place.bound(b"key"))
 
     def _unwrap(self, sealed: Sealed, place: Place) -> bytes:

@@ -31,6 +31,8 @@ class Watch:
     __slots__ = (
         "_clock",
         "_directory",
+        "_looking",
+        "_new_vault",
         "_report",
         "_reported",
         "_stopping",
@@ -50,11 +52,23 @@ class Watch:
         self._directory = directory
         self._store = store
         self._vault = vault
+        self._new_vault: Vault | None = None
         self._clock = clock
         self._report = report
         self._reported: set[str] = set()
+        self._looking = asyncio.Lock()
         self._stopping = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
+
+    @property
+    def vault(self) -> Vault:
+        """What accounts are opened with. A new one is tried at the next look, on every account;
+        one that opens nothing is reported and dropped."""
+        return self._vault
+
+    @vault.setter
+    def vault(self, vault: Vault) -> None:
+        self._new_vault = vault
 
     def start(self) -> None:
         """Begin to look."""
@@ -69,10 +83,14 @@ class Watch:
 
     async def look(self) -> None:
         """Look once: take in what changed, end what expired, report what is new."""
+        async with self._looking:
+            await self._look()
+
+    async def _look(self) -> None:
         faults: set[str] = set()
         self._directory.expire(self._clock.wall_ms())
         try:
-            await self._directory.refresh(self._store, self._vault)
+            await self._take_in()
         except (StoreError, VaultError) as error:
             faults.add(str(error))
         except Exception as error:  # noqa: BLE001 - whatever one look meets, the next must come
@@ -82,6 +100,21 @@ class Watch:
         for line in sorted(faults - self._reported):
             self._report(line)
         self._reported = faults
+
+    async def _take_in(self) -> None:
+        new = self._new_vault
+        if new is None:
+            await self._directory.refresh(self._store, self._vault)
+            return
+        try:
+            await self._directory.load(self._store, new)
+            self._vault = new
+        except StoreError:
+            new = None  # to be tried again
+            raise
+        finally:
+            if self._new_vault is new:  # and not yet another
+                self._new_vault = None
 
     async def _run(self) -> None:
         while not self._stopping.is_set():

@@ -99,6 +99,7 @@ class Watched:
         self._screen = screen
         self.malformed = inner.malformed
         self.sent = inner.sent
+        self.gone = inner.gone
 
     def screen(self, request: Request) -> Passage | Reply:
         """Decide on the head alone."""

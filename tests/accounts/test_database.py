@@ -19,6 +19,7 @@ from sqlalchemy.exc import TimeoutError as SQLAlchemyTimeout
 
 import proxy.accounts.migrations
 from proxy.accounts.database import Database, _translated
+from proxy.accounts.records import memories
 from proxy.accounts.schema import HEAD, METADATA
 from proxy.errors import StoreError
 
@@ -42,6 +43,22 @@ def test_the_newest_migration_is_the_one_the_schema_names() -> None:
     config.set_main_option("script_location", str(Path(*proxy.accounts.migrations.__path__)))
     config.set_main_option("path_separator", "os")
     assert ScriptDirectory.from_config(config).get_heads() == [HEAD]
+
+
+async def test_what_an_older_version_stored_is_still_there(bench: Bench) -> None:
+    await bench.add("alice", issue=True)
+    before = await bench.store.find()
+    async with bench.database.write() as connection:
+        await connection.execute(text("DROP TABLE activity"))
+        for column in ("addresses", "permissions", "learned_ms"):
+            await connection.execute(text(f"ALTER TABLE credentials DROP COLUMN {column}"))
+        await connection.execute(text("UPDATE alembic_version SET version_num = '0001'"))
+    again = await Database.open(bench.url)
+    async with again.read() as connection:
+        assert await connection.run_sync(_differences) == []
+    await again.close()
+    assert await bench.store.find() == before
+    assert await memories(bench.database) == {}
 
 
 async def test_opening_again_changes_nothing(bench: Bench) -> None:

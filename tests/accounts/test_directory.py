@@ -9,11 +9,15 @@ from typing import TYPE_CHECKING
 import pytest
 from sqlalchemy import text
 
-from proxy.accounts.credentials import BearerToken, KeyOnly
+from proxy.accounts.activity import Activity
+from proxy.accounts.credentials import BearerToken, KeyOnly, fingerprint, pack
 from proxy.accounts.directory import Directory
 from proxy.accounts.enrolment import NewAccount
+from proxy.accounts.standing import Memory
+from proxy.accounts.standings import key_of
 from proxy.accounts.vault import Vault
 from proxy.errors import VaultError
+from proxy.exchanges.mac import Mac
 from proxy.model import KeyTriple
 
 if TYPE_CHECKING:
@@ -35,6 +39,43 @@ def found(directory: Directory, api_key: str, exchange: str = "okx") -> Access:
     access = directory.find(exchange, api_key.encode())
     assert access is not None
     return access
+
+
+async def set_key(
+    bench: Bench, user: str, held: KeyTriple, role: str = "real", *, same_id: bool = False
+) -> None:
+    """Give an account other credentials."""
+    (row,) = await bench.store.find(user)
+    old = next(one for one in row.credentials if one.role == role)
+    new_id = old.id if same_id else f"new-{old.id}"
+    sealed = bench.vault.seal(pack(held), row.place(role, new_id))
+    async with bench.database.write() as connection:
+        await connection.execute(
+            text(
+                "UPDATE credentials SET id = :new, sealed = :seal, fingerprint = :print"
+                " WHERE id = :old"
+            ),
+            {
+                "old": old.id,
+                "new": new_id,
+                "seal": sealed.seal,
+                "print": fingerprint(row.exchange, held.api_key),
+            },
+        )
+    await bench.store.change([row.id], {"main_uid": "counts the revision up, no more"})
+
+
+async def rotate(bench: Bench, new: Vault) -> None:
+    """Seal every secret anew, and say nothing of it to a running process."""
+    for row in await bench.store.find():
+        for one in row.credentials:
+            place = row.place(one.role, one.id)
+            sealed = new.seal(bench.vault.open(one.sealed, place), place)
+            async with bench.database.write() as connection:
+                await connection.execute(
+                    text("UPDATE credentials SET sealed = :seal, master_id = :key WHERE id = :id"),
+                    {"seal": sealed.seal, "key": sealed.master_id, "id": one.id},
+                )
 
 
 async def test_a_directory_is_not_ready_before_it_was_loaded(bench: Bench) -> None:
@@ -72,7 +113,8 @@ async def test_an_account_carries_what_the_operator_said_of_it(bench: Bench) -> 
     account = found(await loaded(bench), "key").account
     assert (account.user, account.exchange, account.label) == ("alice", "okx", "sub1")
     assert (account.mode, account.grants, account.code) == ("sign", frozenset({"keys"}), b"CODE1")
-    assert (account.disabled, account.reason, account.uid, account.site) == ("", "", "", "")
+    assert (account.disabled, account.reason, account.site) == ("", "", "")
+    assert (account.standing.account_id, account.standing.uid) == (account.id, "")
 
 
 async def test_an_account_with_a_bearer_token_is_reached_by_issued_keys_only(
@@ -87,8 +129,13 @@ async def test_an_account_with_a_bearer_token_is_reached_by_issued_keys_only(
 
 async def test_an_account_without_a_secret_is_found_by_its_key(bench: Bench) -> None:
     await bench.enrolment.add(NewAccount("a", "mexc", mode="observe"), KeyOnly("key"), None)
-    access = found(await loaded(bench), "key", "mexc")
+    directory = await loaded(bench)
+    access = found(directory, "key", "mexc")
     assert (access.account.mode, access.credentials.mac) == ("observe", None)
+    assert access.account.credentials is access.credentials
+    assert (access.api_key, access.issued_id, access.expires_ms) == (b"key", "", None)
+    assert access.account.standing.identity.text.startswith("key:")
+    assert (directory.accounts, directory.faults) == (1, [])
 
 
 async def test_a_table_handed_out_lives_through_changes(bench: Bench) -> None:
@@ -240,6 +287,199 @@ async def test_a_failed_reload_leaves_what_was_known_in_force(bench: Bench) -> N
         await directory.load(bench.store, Vault([os.urandom(32)]))
     assert directory.ready
     assert directory.find("okx", b"own-alice") is not None
+
+
+async def test_what_was_learned_of_an_account_outlives_a_change_of_it(bench: Bench) -> None:
+    await bench.add("alice", issue=True)
+    directory = await loaded(bench)
+    access = found(directory, "own-alice")
+    standing = access.account.standing
+    assert found(directory, "issued-alice").account.standing is standing
+    old, new = directory.learned(standing, "100", "", ("192.0.2.1",), ("read",), 1)
+    assert (old.text[:4], new.text) == ("key:", "100")
+    assert directory.identity("okx", "100") is new
+    await bench.store.change([access.account.id], {"disabled": "block"})
+    await directory.refresh(bench.store, bench.vault)
+    assert found(directory, "own-alice") is not access
+    assert found(directory, "own-alice").account.standing is standing
+    await directory.load(bench.store, bench.vault)
+    assert found(directory, "own-alice").account.standing is standing
+    assert standing.identity is new
+
+
+async def test_another_real_key_is_another_standing(bench: Bench) -> None:
+    await bench.add("alice", issue=True)
+    directory = await loaded(bench)
+    before = found(directory, "issued-alice").account.standing
+    await set_key(bench, "alice", triple("replaced"))
+    await directory.refresh(bench.store, bench.vault)
+    after = found(directory, "issued-alice").account
+    assert after.credentials.api_key == b"replaced"
+    assert after.standing is not before
+    assert after.standing.activity is before.activity
+    assert directory.find("okx", b"own-alice") is None
+    assert [standing.account_id for standing in directory.standings] == [after.id]
+
+
+async def test_the_standing_goes_with_the_account(bench: Bench) -> None:
+    await bench.add("alice")
+    await bench.add("bob")
+    directory = await loaded(bench)
+    (alice,) = await bench.store.find("alice")
+    await bench.store.remove([alice.id])
+    await directory.refresh(bench.store, bench.vault)
+    assert len(directory.standings) == 1
+    (bob,) = await bench.store.find("bob")
+    await bench.store.remove([bob.id])
+    await directory.load(bench.store, bench.vault)
+    assert (len(directory.standings), list(directory.standings.identities)) == (0, [])
+
+
+async def test_so_does_one_that_did_not_open_any_more(bench: Bench) -> None:
+    await bench.add("alice")
+    directory = await loaded(bench)
+    (alice,) = await bench.store.find()
+    async with bench.database.write() as connection:
+        await connection.execute(text("UPDATE credentials SET sealed = x'01'"))
+    await bench.store.change([alice.id], {"code": "A"})
+    await directory.refresh(bench.store, bench.vault)
+    assert (directory.accounts, len(directory.standings)) == (0, 1)
+    await bench.store.remove([alice.id])
+    await directory.load(bench.store, bench.vault)
+    assert len(directory.standings) == 0
+
+
+async def test_what_an_earlier_process_knew_is_handed_in_at_the_start(bench: Bench) -> None:
+    await bench.add("alice")
+    (row,) = await bench.store.find()
+    memory = Memory(key_of(row.credentials[0]), ("192.0.2.1",), (), 7, Activity(), damaged=False)
+    directory = Directory()
+    await directory.load(bench.store, bench.vault, {row.id: memory})
+    standing = found(directory, "own-alice").account.standing
+    assert (standing.addresses, standing.learned_ms) == (("192.0.2.1",), 7)
+    assert standing.activity is memory.activity
+
+
+async def test_reading_everything_anew_leaves_alone_what_did_not_change(bench: Bench) -> None:
+    """Requests that wait may go on; who is not concerned must not hear `not_ready`."""
+    for user in ("alice", "bob"):
+        await bench.add(user, issue=True)
+    directory = await loaded(bench)
+    before = dict(directory.table("okx"))
+    (alice,) = await bench.store.find("alice")
+    await bench.store.change([alice.id], {"grants": "keys"})
+    await directory.load(bench.store, bench.vault)
+    now = directory.table("okx")
+    assert set(now) == set(before)
+    changed = {key for key in now if now[key] is not before[key]}
+    assert changed == {b"own-alice", b"issued-alice"}
+
+
+async def test_a_change_that_no_request_can_notice_swaps_nothing(bench: Bench) -> None:
+    await bench.add("alice", issue=True)
+    directory = await loaded(bench)
+    before = dict(directory.table("okx"))
+    (alice,) = await bench.store.find()
+    other = Vault([os.urandom(32)])
+    await rotate(bench, other)
+    await bench.store.change([alice.id], {"uid": "100"})
+    assert await directory.refresh(bench.store, other)
+    assert all(directory.table("okx")[key] is access for key, access in before.items())
+
+
+@pytest.mark.parametrize("role", ["real", "issued"])
+@pytest.mark.parametrize(("secret", "passphrase"), [("other", "passphrase"), ("secret", "other")])
+async def test_another_secret_of_the_same_key_is_noticed(
+    bench: Bench, role: str, secret: str, passphrase: str
+) -> None:
+    await bench.enrolment.add(NewAccount("alice", "okx"), triple("real"), triple("issued"))
+    directory = await loaded(bench)
+    before = found(directory, role)
+    await set_key(bench, "alice", KeyTriple(role, secret, passphrase), role, same_id=True)
+    await directory.refresh(bench.store, bench.vault)
+    after = found(directory, role)
+    assert after is not before
+    assert after.credentials.passphrase == passphrase.encode()
+    assert after.credentials.mac is not None
+    assert after.credentials.mac.digest(b"x") == Mac(secret.encode()).digest(b"x")
+
+
+async def test_known_accounts_go_on_when_the_master_key_changed_without_us(bench: Bench) -> None:
+    for user in ("alice", "bob"):
+        await bench.add(user, issue=True)
+    bearer = NewAccount("carol", "okx")
+    await bench.enrolment.add(bearer, BearerToken("token"), triple("issued-carol"))
+    observed = NewAccount("dave", "okx", mode="observe")
+    await bench.enrolment.add(observed, KeyOnly("own-dave"), None)
+    directory = await loaded(bench)
+    before = {key: access.credentials for key, access in directory.table("okx").items()}
+    new = Vault([os.urandom(32)])
+    await rotate(bench, new)
+    rows = await bench.store.find()
+    await bench.store.change([row.id for row in rows], {"disabled": "close-only"})
+    assert await directory.refresh(bench.store, bench.vault)
+    after = directory.table("okx")
+    assert {key: access.credentials for key, access in after.items()} == before
+    assert {access.account.disabled for access in after.values()} == {"close-only"}
+    assert after[b"issued-carol"].account.credentials.bearer == b"token"
+    (line,) = directory.faults  # one for all of them
+    assert rows[0].credentials[0].sealed.master_id in line
+    assert "accounts known before go on" in line
+    await directory.load(bench.store, new)
+    assert directory.faults == []
+    assert all(directory.table("okx")[key] is access for key, access in after.items())
+
+
+async def test_what_was_never_opened_is_a_fault_though_others_go_on(bench: Bench) -> None:
+    await bench.add("alice", issue=True)
+    directory = await loaded(bench)
+    new = Vault([os.urandom(32)])
+    await rotate(bench, new)
+    (alice,) = await bench.store.find("alice")
+    bench.enrolment._vault = new
+    issued_id = await bench.enrolment.issue(alice, triple("later"))
+    await bench.add("bob")
+    await directory.refresh(bench.store, bench.vault)
+    assert set(directory.table("okx")) == {b"own-alice", b"issued-alice"}
+    faults = sorted(directory.faults)
+    assert len(faults) == 3
+    assert faults[0].startswith(f"okx alice main: issued credentials {issued_id}: sealed under")
+    assert faults[1].startswith("okx bob main: real credentials ")
+
+
+@pytest.mark.parametrize("change", ["fingerprint = x'00'", "id = 'other'", "kind = 'none'"])
+@pytest.mark.parametrize("role", ["real", "issued"])
+async def test_other_credentials_are_not_taken_for_those_opened_before(
+    bench: Bench, role: str, change: str
+) -> None:
+    await bench.add("alice", issue=True)
+    directory = await loaded(bench)
+    await rotate(bench, Vault([os.urandom(32)]))
+    async with bench.database.write() as connection:
+        await connection.execute(
+            text(f"UPDATE credentials SET {change} WHERE role = :role"),  # noqa: S608
+            {"role": role},
+        )
+    (alice,) = await bench.store.find()
+    await bench.store.change([alice.id], {"code": "A"})
+    await directory.refresh(bench.store, bench.vault)
+    left = set[bytes]() if role == "real" else {b"own-alice"}
+    assert set(directory.table("okx")) == left
+
+
+async def test_an_account_that_does_not_open_for_a_while_keeps_what_it_did(bench: Bench) -> None:
+    await bench.add("alice")
+    directory = await loaded(bench)
+    activity = found(directory, "own-alice").account.standing.activity
+    sealed = (await bench.store.find())[0].credentials[0].sealed.seal
+    for seal, opens in ((b"\x01", False), (sealed, True)):
+        async with bench.database.write() as connection:
+            await connection.execute(text("UPDATE credentials SET sealed = :seal"), {"seal": seal})
+        (alice,) = await bench.store.find()
+        await bench.store.change([alice.id], {"code": "A"})
+        await directory.refresh(bench.store, bench.vault)
+        assert (directory.find("okx", b"own-alice") is not None) == opens
+    assert found(directory, "own-alice").account.standing.activity is activity
 
 
 async def test_no_repr_in_the_directory_shows_a_key(bench: Bench) -> None:

@@ -180,3 +180,17 @@ async def test_a_removed_accounts_seals_are_overwritten(bench: Bench) -> None:
     content = bench.path.read_bytes()
     assert not bench.path.with_name("tagproxy.db-wal").exists()
     assert [one.id for one in row.credentials if one.sealed.seal in content] == []
+
+
+async def test_nothing_is_issued_for_an_account_that_was_changed_meanwhile(bench: Bench) -> None:
+    """Else a secret could be stored for one that came to observe."""
+    await bench.add("alice")
+    row = await only(bench)
+    await bench.store.change([row.id], {"mode": "observe"})
+    with pytest.raises(CommandError, match="changed by another command"):
+        await bench.enrolment.issue(row, triple("late"))
+    await bench.store.remove([row.id])
+    await bench.add("alice")
+    with pytest.raises(CommandError, match="changed by another command"):
+        await bench.enrolment.issue(row, triple("later"))
+    assert [one.role for one in (await only(bench)).credentials] == ["real"]

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 from sqlalchemy import text
 
+from proxy.accounts import rows
 from proxy.accounts import store as store_module
 from proxy.accounts.database import Database
 from proxy.accounts.enrolment import NewAccount
@@ -143,11 +144,11 @@ async def test_many_accounts_are_changed_in_one_go(bench: Bench) -> None:
 async def test_more_accounts_than_are_read_at_once_come_back(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(store_module, "_READ_AT_ONCE", 2)
+    monkeypatch.setattr(rows, "_READ_AT_ONCE", 2)
     for user in "abcde":
         await bench.add(user, issue=True)
-    rows = await bench.store.find()
-    assert [(row.user, len(row.credentials)) for row in rows] == [(user, 2) for user in "abcde"]
+    found = await bench.store.find()
+    assert [(row.user, len(row.credentials)) for row in found] == [(user, 2) for user in "abcde"]
 
 
 async def test_a_command_waits_for_anothers_write_to_end(bench: Bench) -> None:

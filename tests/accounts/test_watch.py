@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from typing import TYPE_CHECKING
 
 from sqlalchemy import text
@@ -11,11 +12,14 @@ from proxy.accounts.database import Database
 from proxy.accounts.directory import Directory
 from proxy.accounts.enrolment import Enrolment, NewAccount
 from proxy.accounts.store import Store
+from proxy.accounts.vault import Vault
 from proxy.accounts.watch import Watch
 from proxy.model import KeyTriple
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    import pytest
 
     from tests.accounts.conftest import Bench
 
@@ -96,6 +100,88 @@ async def test_an_unreadable_row_is_reported_by_name(bench: Bench) -> None:
     await watch.look()
     assert len(lines) == 1
     assert lines[0].startswith("okx alice main: issued credentials ")
+
+
+async def test_a_new_vault_opens_what_the_old_one_could_not(bench: Bench) -> None:
+    keys = [os.urandom(32), os.urandom(32)]
+    old, both = Vault(keys[:1]), Vault(keys[::-1])
+    await Enrolment(bench.store, old, bench.clock).add(
+        NewAccount("alice", "okx"), KeyTriple("old", "s", "p"), None
+    )
+    await Enrolment(bench.store, both, bench.clock).add(
+        NewAccount("bob", "okx"), KeyTriple("new", "s", "p"), None
+    )
+    directory, lines = Directory(), list[str]()
+    watch = Watch(directory, bench.store, old, bench.clock, lines.append)
+    await watch.look()
+    alice = directory.find("okx", b"old")
+    assert set(directory.table("okx")) == {b"old"}
+    watch.vault = both
+    await watch.look()
+    assert watch.vault is both
+    assert set(directory.table("okx")) == {b"old", b"new"}
+    assert directory.find("okx", b"old") is alice
+    assert [line[:14] for line in lines] == ["okx bob main: "]
+
+
+async def test_a_new_vault_that_opens_nothing_is_reported_and_dropped(bench: Bench) -> None:
+    await bench.add("alice")
+    directory, lines = Directory(), list[str]()
+    watch = Watch(directory, bench.store, bench.vault, bench.clock, lines.append)
+    await watch.look()
+    watch.vault = Vault([os.urandom(32)])
+    await watch.look()
+    assert watch.vault is bench.vault
+    await watch.look()
+    assert [line[:32] for line in lines] == ["the master key opens none of the"]
+    await bench.add("bob")
+    await watch.look()
+    assert set(directory.table("okx")) == {b"own-alice", b"own-bob"}
+
+
+async def test_a_new_vault_waits_for_a_database_that_cannot_be_read(bench: Bench) -> None:
+    await bench.add("alice")
+    directory, lines = Directory(), list[str]()
+    watch = Watch(directory, bench.store, bench.vault, bench.clock, lines.append)
+    await watch.look()
+    new = Vault([os.urandom(32)])
+    (alice,) = await bench.store.find()
+    place = alice.place("real", alice.credentials[0].id)
+    sealed = new.seal(bench.vault.open(alice.credentials[0].sealed, place), place)
+    async with bench.database.write() as connection:
+        await connection.execute(
+            text("UPDATE credentials SET sealed = :seal, master_id = :id"),
+            {"seal": sealed.seal, "id": sealed.master_id},
+        )
+        await connection.execute(text("ALTER TABLE revision RENAME TO away"))
+    watch.vault = new
+    await watch.look()
+    assert watch.vault is bench.vault
+    async with bench.database.write() as connection:
+        await connection.execute(text("ALTER TABLE away RENAME TO revision"))
+    await watch.look()
+    assert watch.vault is new
+    assert len(lines) == 1
+
+
+async def test_everything_is_read_once_for_a_new_vault(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A reload looks while the watch itself may be looking."""
+    await bench.add("alice")
+    directory, loads = Directory(), list[Vault]()
+    watch = Watch(directory, bench.store, bench.vault, bench.clock, lambda line: None)
+    await watch.look()
+    load = Directory.load
+
+    async def counted(self: Directory, store: Store, vault: Vault) -> None:
+        loads.append(vault)
+        await load(self, store, vault)
+
+    monkeypatch.setattr(Directory, "load", counted)
+    watch.vault = bench.vault
+    await asyncio.gather(*(watch.look() for _ in range(3)))
+    assert loads == [bench.vault]
 
 
 async def test_the_end_of_the_watch_itself_is_reported(bench: Bench) -> None:

@@ -2,111 +2,23 @@
 
 from __future__ import annotations
 
-import io
 import json
 import os
 import subprocess
 import sys
 from base64 import b64encode
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from proxy import cli
+from proxy.accounts import terms
 from proxy.exchanges import registry
-from proxy.model import KeyTriple, Tag
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-SECRET, PASSPHRASE = "Planted-Secret-7F", "Planted-Passphrase-9!"
-CONFIG = """
-[storage]
-url = "sqlite:///{folder}/tagproxy.db"
-master_key = {{ env = "TAGPROXY_TEST_KEY" }}
-[exchanges.okx]
-kind = "okx"
-rest_url = "https://www.okx.com"
-broker_code = "CODE"
-[exchanges.okx-us]
-kind = "okx"
-rest_url = "https://us.okx.com"
-broker_code = "CODE"
-[exchanges.headers]
-kind = "headers"
-rest_url = "https://example.com"
-broker_code = "CODE"
-"""
-
-
-@pytest.fixture(autouse=True)
-def kinds(monkeypatch: pytest.MonkeyPatch) -> None:
-    """OKX, and a kind whose code stands in headers that the user does not sign."""
-    okx = registry.exchanges()["okx"]
-
-    def pair(random: bytes) -> KeyTriple:
-        return KeyTriple(random[:16].hex(), random[16:48].hex(), "")
-
-    rows = tuple(replace(row, tag=Tag.HEADERS) for row in okx.endpoints)
-    found = {"okx": okx, "headers": replace(okx, kind="headers", endpoints=rows, issue=pair)}
-    monkeypatch.setattr(registry, "exchanges", lambda: found)
-
-
-@dataclass
-class Users:
-    """Runs commands against one configuration in a temporary directory."""
-
-    folder: Path
-    capsys: pytest.CaptureFixture[str]
-    monkeypatch: pytest.MonkeyPatch
-
-    def run(self, *words: str, given: object = None) -> tuple[int, str, str]:
-        """Return exit code, standard output and standard error of `tagproxy users …`."""
-        text = given if isinstance(given, str) else json.dumps(given)
-        self.monkeypatch.setattr(sys, "stdin", io.StringIO(text if given is not None else ""))
-        code = cli.main(["users", words[0], "-c", str(self.folder / "proxy.toml"), *words[1:]])
-        return code, *self.capsys.readouterr()
-
-    def done(self, *words: str, given: object = None) -> str:
-        """Return the output of a command that must succeed without a word on standard error."""
-        code, out, err = self.run(*words, given=given)
-        assert (code, err) == (0, "")
-        return out
-
-    def refused(self, code: int, *words: str, given: object = None) -> str:
-        """Return the one line of a command that must fail with `code` and print nothing."""
-        found, out, err = self.run(*words, given=given)
-        assert (found, out) == (code, ""), err
-        assert err.startswith("tagproxy: ")
-        assert err.count("\n") == 1
-        return err
-
-    def json(self, *words: str) -> Any:
-        return json.loads(self.done(*words, "--json"))
-
-    def add(self, name: str, *words: str, key: str = "", exchange: str = "okx") -> str:
-        given = triple(key or f"Own-Key-Of-{name}-0123456789")
-        return self.done("add", name, "--exchange", exchange, *words, given=given)
-
-
-def triple(api_key: str) -> dict[str, str]:
-    return {"api_key": api_key, "secret": SECRET, "passphrase": PASSPHRASE}
-
-
-@pytest.fixture
-def users(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> Users:
-    (tmp_path / "proxy.toml").write_text(CONFIG.format(folder=tmp_path))
-    monkeypatch.setenv("TAGPROXY_TEST_KEY", b64encode(os.urandom(32)).decode())
-    return Users(tmp_path, capsys, monkeypatch)
-
+from proxy.model import KeyTriple
+from tests.cli.commands import PASSPHRASE, SECRET, Commands, triple
 
 # ---- add ----------------------------------------------------------------------------------
 
 
-def test_add_without_issue_prints_no_credentials(users: Users) -> None:
+def test_add_without_issue_prints_no_credentials(users: Commands) -> None:
     assert users.add("alice") == "added alice: account main on okx\n"
     shown = users.json("show", "alice")
     assert shown["issued"] == []
@@ -115,7 +27,7 @@ def test_add_without_issue_prints_no_credentials(users: Users) -> None:
     assert (account["state"], account["api_key"]) == ("active", "Own-…6789")
 
 
-def test_add_with_issue_prints_a_triple_and_its_id_once(users: Users) -> None:
+def test_add_with_issue_prints_a_triple_and_its_id_once(users: Commands) -> None:
     issued = json.loads(users.add("alice", "--issue"))
     assert set(issued) == {"api_key", "secret", "passphrase", "id"}
     made = KeyTriple(issued["api_key"], issued["secret"], issued["passphrase"])
@@ -125,12 +37,12 @@ def test_add_with_issue_prints_a_triple_and_its_id_once(users: Users) -> None:
     assert one["api_key"] == f"{issued['api_key'][:4]}…{issued['api_key'][-4:]}"
 
 
-def test_an_exchange_without_passphrases_prints_none(users: Users) -> None:
+def test_an_exchange_without_passphrases_prints_none(users: Commands) -> None:
     issued = json.loads(users.add("alice", "--issue", exchange="headers"))
     assert set(issued) == {"api_key", "secret", "id"}
 
 
-def test_add_takes_every_option(users: Users) -> None:
+def test_add_takes_every_option(users: Commands) -> None:
     users.add(
         *("alice", "--account", "sub1", "--allow", "transfer,keys,keys", "--code", "OwnCode1"),
         *("--ip", "10.0.0.0/8, 2001:db8::/32,192.0.2.1"),
@@ -142,7 +54,7 @@ def test_add_takes_every_option(users: Users) -> None:
     assert account["code"] == "OwnCode1"
 
 
-def test_an_account_that_exists_is_refused_and_nothing_changes(users: Users) -> None:
+def test_an_account_that_exists_is_refused_and_nothing_changes(users: Commands) -> None:
     users.add("alice", "--issue")
     before = users.json("show", "alice")
     again = users.refused(1, "add", "alice", "--exchange", "okx", given=triple("Another-Key"))
@@ -152,7 +64,7 @@ def test_an_account_that_exists_is_refused_and_nothing_changes(users: Users) -> 
     users.add("alice", exchange="okx-us")
 
 
-def test_a_key_that_another_account_has_is_refused_without_quoting_it(users: Users) -> None:
+def test_a_key_that_another_account_has_is_refused_without_quoting_it(users: Commands) -> None:
     users.add("alice", key="The-Same-Key-01")
     line = users.refused(1, "add", "bob", "--exchange", "okx", given=triple("The-Same-Key-01"))
     assert "another account on okx has this API key" in line
@@ -179,7 +91,7 @@ def test_a_key_that_another_account_has_is_refused_without_quoting_it(users: Use
     ],
 )
 def test_add_refuses_what_cannot_be_asked_for(
-    users: Users, words: tuple[str, ...], what: str
+    users: Commands, words: tuple[str, ...], what: str
 ) -> None:
     assert what in users.refused(2, "add", *words, given=triple("key"))
     assert users.json("list") == []
@@ -199,32 +111,33 @@ def test_add_refuses_what_cannot_be_asked_for(
         (" " * 70_000, "is not {"),
     ],
 )
-def test_add_refuses_bad_input_without_quoting_it(users: Users, given: object, what: str) -> None:
+def test_add_refuses_bad_input_without_quoting_it(
+    users: Commands, given: object, what: str
+) -> None:
     line = users.refused(1, "add", "alice", "--exchange", "okx", given=given)
     assert what in line
     assert SECRET not in line
     assert users.json("list") == []
 
 
-@pytest.mark.parametrize(("exchange", "mode"), [("headers", "keyless"), ("okx", "observe")])
-def test_a_mode_that_cannot_be_served_yet_is_refused(
-    users: Users, exchange: str, mode: str
-) -> None:
+def test_a_mode_that_cannot_be_served_yet_is_refused(users: Commands) -> None:
     """Better than an account whose every request would fail."""
-    add = ("add", "alice", "--exchange", exchange, "--mode", mode)
-    assert "mode sign only" in users.refused(2, *add, given={"api_key": "the-only-key-there-is"})
+    add = ("add", "alice", "--exchange", "headers", "--mode", "keyless")
+    line = users.refused(2, *add, given={"api_key": "the-only-key-there-is"})
+    assert "mode sign and observe only" in line
     assert users.json("list") == []
 
 
 @pytest.mark.parametrize(("exchange", "mode"), [("headers", "keyless"), ("okx", "observe")])
 def test_modes_that_sign_nothing_need_an_api_key_and_keep_no_secret(
-    users: Users, exchange: str, mode: str, monkeypatch: pytest.MonkeyPatch
+    users: Commands, exchange: str, mode: str
 ) -> None:
-    monkeypatch.setattr("proxy.cli.users.SERVED_MODES", ("sign", "keyless", "observe"))
+    users.monkeypatch.setattr(terms, "SERVED_MODES", terms.MODES)
     add = ("add", "alice", "--exchange", exchange, "--mode", mode)
     assert "api_key is missing" in users.refused(1, *add, given={})
     assert "no API key" in users.refused(1, *add, given={"api_key": "two words"})
-    users.done(*add, given={"api_key": "the-only-key-there-is"})
+    assert "no API key" in users.refused(1, *add, given={"api_key": "k" * 129})
+    users.done(*add, given=triple("the-only-key-there-is"))
     (account,) = users.json("show", "alice")["accounts"]
     assert (account["mode"], account["api_key"]) == (mode, "the-…e-is")
     for command in ("issue", "rotate"):
@@ -235,7 +148,7 @@ def test_modes_that_sign_nothing_need_an_api_key_and_keep_no_secret(
 # ---- list, show ---------------------------------------------------------------------------
 
 
-def test_list_and_show_can_be_narrowed(users: Users) -> None:
+def test_list_and_show_can_be_narrowed(users: Commands) -> None:
     users.add("alice")
     users.add("alice", "--account", "sub1", key="Key-Of-Sub1")
     users.add("alice", exchange="okx-us")
@@ -252,26 +165,26 @@ def test_list_and_show_can_be_narrowed(users: Users) -> None:
     assert len(users.json("show", "alice", "--exchange", "okx")["accounts"]) == 2
 
 
-def test_tables_are_for_people(users: Users) -> None:
+def test_tables_are_for_people(users: Commands) -> None:
     users.add("alice", "--allow", "keys")
     assert "LABEL" not in users.done("show", "alice")
     users.done("issue", "alice", "--exchange", "okx", "--label", "grid")
-    columns = ["name", "exchange", "account", "mode", "state", "allow", "ip", "code"]
+    columns = ["name", "exchange", "account", "mode", "state", "allow", "ip", "code", "last_seen"]
     listed = users.done("list").splitlines()
     assert listed[0].split() == [column.upper() for column in columns]
-    assert listed[1].split() == ["alice", "okx", "main", "sign", "active", "keys", "-", "-"]
+    assert listed[1].split() == ["alice", "okx", "main", "sign", "active", "keys", "-", "-", "-"]
     shown = users.done("show", "alice")
     assert "grid" in shown
     assert "Own-…6789" in shown
 
 
-def test_an_empty_list_is_no_error(users: Users) -> None:
+def test_an_empty_list_is_no_error(users: Commands) -> None:
     assert users.json("list") == []
     assert users.done("list").count("\n") == 1
 
 
 @pytest.mark.parametrize("command", ["show", "disable", "enable", "remove"])
-def test_a_user_that_is_not_there_is_an_error(users: Users, command: str) -> None:
+def test_a_user_that_is_not_there_is_an_error(users: Commands, command: str) -> None:
     users.add("alice")
     assert users.refused(1, command, "bob") == "tagproxy: there is no bob\n"
     line = users.refused(1, command, "alice", "--exchange", "okx-us", "--account", "sub1")
@@ -281,7 +194,7 @@ def test_a_user_that_is_not_there_is_an_error(users: Users, command: str) -> Non
 # ---- disable, enable, remove --------------------------------------------------------------
 
 
-def test_disable_and_enable(users: Users) -> None:
+def test_disable_and_enable(users: Commands) -> None:
     users.add("alice")
     users.add("alice", exchange="okx-us")
 
@@ -296,7 +209,7 @@ def test_disable_and_enable(users: Users) -> None:
     assert states() == [("active", "")] * 2
 
 
-def test_remove_forgets_accounts_and_frees_their_keys(users: Users) -> None:
+def test_remove_forgets_accounts_and_frees_their_keys(users: Commands) -> None:
     users.add("alice", "--issue", key="One-Key")
     users.add("alice", exchange="okx-us")
     users.done("remove", "alice", "--exchange", "okx")
@@ -307,7 +220,7 @@ def test_remove_forgets_accounts_and_frees_their_keys(users: Users) -> None:
 # ---- issue, rotate, revoke ----------------------------------------------------------------
 
 
-def test_issue_adds_one_more_set(users: Users) -> None:
+def test_issue_adds_one_more_set(users: Commands) -> None:
     first = json.loads(users.add("alice", "--issue"))
     words = ("--exchange", "okx", "--label", "grid bot", "--ip", "192.0.2.0/24")
     second = json.loads(users.done("issue", "alice", *words))
@@ -319,13 +232,13 @@ def test_issue_adds_one_more_set(users: Users) -> None:
     assert issued[second["id"]]["ip"] == ["192.0.2.0/24"]
 
 
-def test_issue_beyond_the_accounts_addresses_is_refused(users: Users) -> None:
+def test_issue_beyond_the_accounts_addresses_is_refused(users: Commands) -> None:
     users.add("alice", "--ip", "10.0.0.0/8")
     line = users.refused(1, "issue", "alice", "--exchange", "okx", "--ip", "192.0.2.0/24")
     assert "192.0.2.0/24 is outside" in line
 
 
-def test_rotate_replaces_and_with_an_overlap_later(users: Users) -> None:
+def test_rotate_replaces_and_with_an_overlap_later(users: Commands) -> None:
     first = json.loads(users.add("alice", "--issue"))["id"]
     second = json.loads(users.done("rotate", "alice", "--exchange", "okx"))["id"]
     assert [one["id"] for one in users.json("show", "alice")["issued"]] == [second]
@@ -338,18 +251,18 @@ def test_rotate_replaces_and_with_an_overlap_later(users: Users) -> None:
     assert first not in ends
 
 
-def test_rotate_without_issued_credentials_is_an_error(users: Users) -> None:
+def test_rotate_without_issued_credentials_is_an_error(users: Commands) -> None:
     users.add("alice")
     assert "no issued credentials" in users.refused(1, "rotate", "alice", "--exchange", "okx")
 
 
-def test_rotate_wants_a_duration(users: Users) -> None:
+def test_rotate_wants_a_duration(users: Commands) -> None:
     users.add("alice", "--issue")
     words = ("rotate", "alice", "--exchange", "okx", "--overlap", "soon")
     assert "24h" in users.refused(2, *words)
 
 
-def test_revoke_ends_one_set_by_its_id(users: Users) -> None:
+def test_revoke_ends_one_set_by_its_id(users: Commands) -> None:
     issued = json.loads(users.add("alice", "--issue"))["id"]
     users.done("revoke", issued)
     assert users.json("show", "alice")["issued"] == []
@@ -363,7 +276,7 @@ def test_revoke_ends_one_set_by_its_id(users: Users) -> None:
     "words",
     [("list",), ("show", "alice"), ("add", "bob", "--exchange", "okx"), ("remove", "alice")],
 )
-def test_a_wrong_master_key_is_bad_configuration(users: Users, words: tuple[str, ...]) -> None:
+def test_a_wrong_master_key_is_bad_configuration(users: Commands, words: tuple[str, ...]) -> None:
     users.add("alice")
     right = os.environ["TAGPROXY_TEST_KEY"]
     users.monkeypatch.setenv("TAGPROXY_TEST_KEY", b64encode(bytes(32)).decode())
@@ -372,12 +285,31 @@ def test_a_wrong_master_key_is_bad_configuration(users: Users, words: tuple[str,
     assert [row["name"] for row in users.json("list")] == ["alice"]
 
 
-def test_a_database_that_cannot_be_opened_is_one_line(users: Users) -> None:
+def test_the_environment_goes_before_the_file_for_every_command(users: Commands) -> None:
+    users.add("alice")
+    users.monkeypatch.setenv("TAGPROXY_STORAGE__URL", f"sqlite:///{users.folder}/other.db")
+    assert users.json("list") == []
+    users.done("import", "-", given=json.dumps({"name": "bob", "exchange": "okx"} | triple("k")))
+    assert [row["name"] for row in users.json("list")] == ["bob"]
+    new = users.folder / "new.key"
+    new.write_bytes(b64encode(os.urandom(32)))
+    code, out, _ = users.command("vault", "rotate", "--new-key", str(new))
+    assert (code, out.split()[0]) == (0, "1")
+    users.monkeypatch.setenv("TAGPROXY_STORAGE__MASTER_KEY", '{ file = "new.key" }')
+    users.monkeypatch.setenv("TAGPROXY_EXCHANGES__OKX_US__BROKER_CODE", "no code!")
+    assert "EXCHANGES__OKX_US__BROKER_CODE" in users.run("list")[2]
+    users.monkeypatch.setenv("TAGPROXY_EXCHANGES__OKX_US__BROKER_CODE", "OTHER")
+    assert [row["name"] for row in users.json("list")] == ["bob"]
+    users.monkeypatch.delenv("TAGPROXY_STORAGE__URL")
+    assert "wrong master key" in users.refused(78, "list")
+
+
+def test_a_database_that_cannot_be_opened_is_one_line(users: Commands) -> None:
     (users.folder / "tagproxy.db").mkdir()
     assert "tagproxy.db" in users.refused(1, "list")
 
 
-def test_no_command_but_the_issuing_one_shows_a_secret(users: Users) -> None:
+def test_no_command_but_the_issuing_one_shows_a_secret(users: Commands) -> None:
     issued = json.loads(users.add("alice", "--issue", key="Own-Key-Of-Alice-12345"))
     outputs = [
         users.done("list"),
@@ -394,7 +326,7 @@ def test_no_command_but_the_issuing_one_shows_a_secret(users: Users) -> None:
     assert [one for one in hidden for output in outputs if one in output] == []
 
 
-def test_the_real_command_from_a_shell(users: Users) -> None:
+def test_the_real_command_from_a_shell(users: Commands) -> None:
     command = [sys.executable, "-m", "proxy", "users"]
     config = ["-c", str(users.folder / "proxy.toml")]
     text = (users.folder / "proxy.toml").read_text()

@@ -21,19 +21,27 @@ if TYPE_CHECKING:
 # keeps logs.py out, whose logging.Handler the stdlib refers to so. What tests stand in for by a
 # class of their own stays out too, or is asked for by a Protocol: clock.py, accounts/directory.py.
 HOT: Final = (
+    "proxy/accounts/activity.py",
+    "proxy/accounts/standing.py",
+    "proxy/admission.py",
     "proxy/answers.py",
     "proxy/delivery.py",
+    "proxy/egress.py",
+    "proxy/exchanges/edge.py",
     "proxy/exchanges/mac.py",
     "proxy/exchanges/okx/*.py",
     "proxy/exchanges/spec.py",
     "proxy/limits/*.py",
+    "proxy/message.py",
     "proxy/metrics.py",
     "proxy/model.py",
     "proxy/net/*.py",
     "proxy/passage.py",
     "proxy/pipeline.py",
+    "proxy/public_reads.py",
     "proxy/routes.py",
     "proxy/security/*.py",
+    "proxy/slots.py",
     "proxy/tasks.py",
 )
 

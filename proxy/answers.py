@@ -43,6 +43,7 @@ _DROPPED: Final = frozenset(
         b"upgrade",
         b"server-timing",
         b"x-request-id",
+        b"x-tagproxy-cache",
         b"x-tagproxy-error",
     )
 )
@@ -85,11 +86,36 @@ class Answers:
             if name not in _DROPPED
         ]
         lines.append(timing)
+        if passage.shared:
+            lines.append(b"X-Tagproxy-Cache: %b\r\n" % passage.shared.encode())
+        self._note_key(passage, verdict)
         return Reply(response.status, b"".join(lines), response.body)
+
+    def own(self, passage: Passage, content: object) -> Reply:
+        """What the proxy itself has to tell."""
+        timing = self._record(passage, "ok", "", "")
+        return Reply(200, _JSON + timing, orjson.dumps(content))
+
+    @staticmethod
+    def _note_key(passage: Passage, verdict: Verdict) -> None:
+        """Whether the exchange takes the account's key."""
+        access = passage.access
+        if access is None or passage.route.shared:
+            return
+        activity = access.account.standing.activity
+        if verdict.key_refused:
+            activity.health(passage.wall_ms, verdict.code)
+        elif activity.key_health != "ok" and verdict.outcome == "ok":
+            activity.health(passage.wall_ms, "ok")
 
     def refused(self, passage: Passage, refusal: Refusal) -> Reply:
         """Our own no, in the exchange's own shape and words."""
         timing = self._record(passage, refusal.slug, "", "")
+        access = passage.access
+        if access is not None:
+            access.account.standing.activity.refused(
+                passage.wall_ms, refusal.slug, passage.route.endpoint.label, refusal.facts
+            )
         site = passage.route.site
         status, body = site.exchange.refusal(
             refusal.slug, passage.request.path, _detail(refusal, passage.request.id)
@@ -139,6 +165,12 @@ class Answers:
         timing = _UNLIMITED % (request_id, own_ns / _MS, 0.0)
         return Reply(status, _refusal_head(refusal, timing), body)
 
+    def gone(self, passage: Passage) -> None:
+        """A bot took its request back before it was sent: nothing to count, but a line."""
+        total_ns = self._clock.monotonic_ns() - passage.request.started_ns
+        own_ns = max(total_ns - passage.limit_ns - passage.exchange_ns, 0)
+        self._line(passage, "bot_gone", "", "", own_ns)
+
     def fault(self, request_id: bytes, error: BaseException) -> None:
         """Write down a fault of our own, for whoever mends it."""
         self._log.fault("a request failed", error, request_id=request_id.decode())
@@ -168,23 +200,34 @@ class Answers:
         if exchange_ns:
             site.exchange_seconds.observe(exchange_ns / _S)
         access = passage.access
+        if access is not None and passage.verified:
+            access.account.standing.activity.seen(
+                passage.wall_ms, passage.orders if passage.sent else 0
+            )
+        self._line(passage, outcome, exchange_code, order_ids, own_ns)
+        if not limit_ns:
+            return _UNLIMITED % (request.id, own_ns / _MS, exchange_ns / _MS)
+        return _LIMITED % (request.id, own_ns / _MS, limit_ns / _MS, exchange_ns / _MS)
+
+    def _line(
+        self, passage: Passage, outcome: str, exchange_code: str, order_ids: str, own_ns: int
+    ) -> None:
+        """Write one request's log line."""
+        access, egress, route = passage.access, passage.egress, passage.route
         self._log.write(
-            request.id,
+            passage.request.id,
             access.account if access is not None else None,
-            site.name,
+            route.site.name,
             route.endpoint.label,
             outcome,
             passage.client_order_ids,
             order_ids,
             exchange_code,
-            site.egress,
+            egress.address if egress is not None else "",
             own_ns,
-            limit_ns,
-            exchange_ns,
+            passage.limit_ns,
+            passage.exchange_ns,
         )
-        if not limit_ns:
-            return _UNLIMITED % (request.id, own_ns / _MS, exchange_ns / _MS)
-        return _LIMITED % (request.id, own_ns / _MS, limit_ns / _MS, exchange_ns / _MS)
 
 
 def _detail(refusal: Refusal, request_id: bytes) -> str:

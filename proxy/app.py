@@ -6,13 +6,15 @@ from __future__ import annotations
 import asyncio
 import gc
 import signal
-from typing import TYPE_CHECKING, Any, Final, TypeAlias, final
+from typing import TYPE_CHECKING, Any, Final, final
 
 import uvloop
 
 from proxy import config as configuration
+from proxy.accounts.chronicle import Chronicle
 from proxy.accounts.database import Database
 from proxy.accounts.directory import Directory
+from proxy.accounts.enrolment import Enrolment
 from proxy.accounts.history import History
 from proxy.accounts.instance import claim
 from proxy.accounts.store import Store
@@ -21,57 +23,55 @@ from proxy.accounts.watch import Watch
 from proxy.admin.server import AdminServer
 from proxy.answers import Answers
 from proxy.clock import SystemClock
-from proxy.delivery import Delivery
-from proxy.errors import CommandError
+from proxy.errors import CommandError, TagproxyError
 from proxy.exchanges import registry
 from proxy.limits.limiter import Limiter
 from proxy.logs import RequestLog
 from proxy.metrics import Metrics
-from proxy.net.server import Listener, ServerLimits
-from proxy.pipeline import Pipeline
-from proxy.security.addresses import KnownAddresses
-from proxy.security.failures import Failures
-from proxy.security.replay_ring import ReplayRing
-from proxy.security.replays import Replays
-from proxy.sites import Sites, bots_tls
+from proxy.notify import ServiceManager
+from proxy.ports import Ports
+from proxy.serving import Serving, needs_restart
+from proxy.sites import Sites
 from proxy.tasks import spawn
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine, Mapping
+    from collections.abc import Coroutine, Mapping
     from pathlib import Path
 
     from proxy.config import Config
-    from proxy.net.server import Handler
-    from proxy.passage import Passage
+    from proxy.ports import Around
 
-REPLAY_WINDOW_MS: Final = 60_000  # the widest timestamp window any exchange has
 SHORT_WINDOW_NS: Final = 11_000_000_000  # the longest window not stored as spent, and a margin
 GC_THRESHOLDS: Final = (50_000, 20, 100)  # requests leave no cycles behind
-
-Around: TypeAlias = "Callable[[Handler[Passage]], Handler[Passage]]"
 
 
 @final
 class Service:
-    """One running proxy. `around` wraps what the bots' listeners talk to."""
+    """One running proxy. `around` wraps what the bots' listeners talk to, `environ` overrides the
+    configuration when it is read again."""
 
-    def __init__(self, config: Config, around: Around | None = None) -> None:
-        self._config = config
-        self._around = around
+    def __init__(
+        self,
+        config: Config,
+        around: Around | None = None,
+        environ: Mapping[str, str] | None = None,
+    ) -> None:
+        self._config = self._started_with = config
+        self._environ = environ or {}
         self._clock = SystemClock()
         self._metrics = Metrics()
         self._log = RequestLog(self._metrics)
+        self._manager = ServiceManager(self._environ)
         self._accounts = Directory()
-        self._pipelines: list[Pipeline] = []
-        self._listeners: list[Listener[Passage]] = []
-        self._addresses: list[tuple[str, int]] = []
+        self._around = around
+        self._reloading = asyncio.Lock()
         self._unknown_before_ns = -SHORT_WINDOW_NS  # until when a dead process may have sent
         self._stopping = False
 
     @property
     def bot_address(self) -> tuple[str, int]:
         """Where bots reach every exchange: host and port actually bound."""
-        return self._addresses[0]
+        return self._ports.bound[0]
 
     @property
     def admin_address(self) -> tuple[str, int]:
@@ -88,6 +88,8 @@ class Service:
         missing += self._sites.unreachable()
         return missing
 
+    # ---- start ------------------------------------------------------------------------------
+
     async def start(self) -> None:
         """Open everything, listeners first: until accounts are loaded bots hear `not_ready`.
 
@@ -95,7 +97,7 @@ class Service:
         """
         config = self._config
         self._log.start()
-        vault = Vault([key.reveal() for key in config.storage.master_keys])
+        vault = _vault(config)
         self._database = await Database.open(config.storage.url)
         self._instance = await claim(self._database, self._clock)
         self._history = History(self._database, vault)
@@ -105,10 +107,11 @@ class Service:
         self._build(died=died)
         now_ms = self._clock.wall_ms()
         self._limiter.restore([*await self._history.load(now_ms), *(counts or ())], now_ms)
-        store = Store(self._database)
+        self._store = store = Store(self._database)
+        self._chronicle = Chronicle(self._database, self._accounts.standings, self._report)
         try:
             await self._listen()
-            await self._accounts.load(store, vault)
+            await self._accounts.load(store, vault, await self._chronicle.memories())
         except BaseException:
             # nothing was sent: leave things as the last process left them
             await self._history.save_counts(counts or ())
@@ -118,101 +121,181 @@ class Service:
             self._report(line)
         self._watch = Watch(self._accounts, store, vault, self._clock, self._report)
         self._watch.start()
+        self._chronicle.start()
+        self._spawn("service-manager", self._manager.attend())
+        self._settle_down()
+
+    def _settle_down(self) -> None:
+        """All is loaded: it will hardly change, so the collector need not look at it again."""
         gc.collect()
         gc.freeze()
         gc.set_threshold(*GC_THRESHOLDS)
+        self._has_read(worked=True)
         host, port = self.bot_address
         self._log.event(
             "info", "serving", listen=f"{host}:{port}", accounts=self._accounts.accounts
         )
+        self._manager.status(f"serving {self._accounts.accounts} accounts")
+        self._manager.ready()
 
     def _build(self, *, died: bool) -> None:
         """Make the objects. What a process that `died` may have sent counts as sent."""
         config, clock = self._config, self._clock
         if died:
             self._unknown_before_ns = clock.monotonic_ns()
-        self._limiter = Limiter(
+        limiter = Limiter(
             clock,
             jitter_ns=config.limits.jitter_ns,
             unknown_before_ns=max(self._unknown_before_ns, 0),
             store=self._history,
             spawn=self._spawn,
         )
-        now_ms = clock.wall_ms()
-        ring = ReplayRing(
-            config.storage.database.with_name(config.storage.database.name + ".replays"),
-            now_ms - REPLAY_WINDOW_MS,
-        )
-        self._replays = Replays(REPLAY_WINDOW_MS, clock.monotonic_ns(), ring)
-        if ring.overrun:
-            self._replays.forget_nothing_before(now_ms + REPLAY_WINDOW_MS)
-        self._sites = Sites(config, registry.exchanges(), self._accounts, self._metrics, clock)
+        self._limiter = limiter
+        self._sites = self._made_sites(config, None)
         answers = Answers(clock, self._metrics, self._log)
-        delivery = Delivery(self._limiter, answers, clock, config.limits.max_wait_ns)
-        failures, addresses = Failures(), KnownAddresses()
-        for front in self._sites.fronts:
-            self._pipelines.append(
-                Pipeline(
-                    front,
-                    accounts=self._accounts,
-                    delivery=delivery,
-                    replays=self._replays,
-                    failures=failures,
-                    addresses=addresses,
-                    answers=answers,
-                    clock=clock,
-                    anonymous=config.security.anonymous_public,
-                    unknown_writes=config.security.unknown_writes,
-                )
-            )
+        self._serving = Serving(config, self._accounts, limiter, answers, clock, self._report)
+        self._serving.take_on(config, self._sites.sites)
+        self._ports = Ports(self._serving.pipeline, self._around, clock)
+        metrics = self._metrics
+        metrics.connections("bot", "http", lambda: self._ports.connections)
+        metrics.connections("exchange", "http", lambda: self._sites.connections)
+        metrics.egress_resting(lambda: self._sites.resting)
+        metrics.accounts(lambda: self._accounts.accounts)
+        metrics.missing(self.missing)
+
+    def _made_sites(self, config: Config, last: Sites | None) -> Sites:
+        return Sites(
+            config,
+            registry.exchanges(),
+            self._accounts,
+            self._metrics,
+            self._clock,
+            self._rests,
+            last,
+        )
 
     async def _listen(self) -> None:
-        server = self._config.server
-        limits = ServerLimits(
-            body_bytes_max=server.max_body_bytes,
-            connections_max=server.max_connections,
-            buffered_bytes_max=server.max_buffered_bytes,
-            head_timeout_ns=server.head_timeout_ns,
-            body_timeout_ns=server.body_timeout_ns,
-            idle_timeout_ns=server.idle_timeout_ns,
-            write_timeout_ns=server.write_timeout_ns,
-        )
-        tls = bots_tls(server.tls_cert, server.tls_key)
         self._sites.start()
-        for pipeline in self._pipelines:
-            handler: Handler[Passage] = pipeline
-            if self._around is not None:
-                handler = self._around(pipeline)
-            listener = Listener(handler, limits, self._clock)
-            address = pipeline.front.address
-            try:
-                self._addresses.append(await listener.start(address.host, address.port, tls))
-            except OSError as error:
-                raise CommandError(f"cannot listen on {address}: {error.strerror}") from error
-            self._listeners.append(listener)
-        self._metrics.connections(
-            "bot", "http", lambda: sum(listener.connections for listener in self._listeners)
-        )
-        self._metrics.connections("exchange", "http", self._sites.connections)
-        self._admin = AdminServer(self._metrics, self.missing)
-        address = self._config.admin.listen
+        await self._ports.open(self._sites.fronts, self._config.server)
+        self._admin = await self._open_admin(self._config)
+
+    async def _open_admin(self, config: Config) -> AdminServer:
+        admin = AdminServer(self._metrics, self.missing)
         try:
-            await self._admin.start(address)
+            await admin.start(config.admin.listen)
         except OSError as error:
-            raise CommandError(f"cannot listen on {address}: {error.strerror}") from error
+            raise CommandError(
+                f"cannot listen on {config.admin.listen}: {error.strerror}"
+            ) from error
+        return admin
+
+    # ---- while it runs ----------------------------------------------------------------------
+
+    def reload(self) -> None:
+        """Read the configuration again, in the background; a bad one changes nothing."""
+        self._spawn("reload", self._reload())
+
+    async def _reload(self) -> None:
+        async with self._reloading:
+            if self._stopping:
+                return
+            self._manager.reloading(self._clock.monotonic_ns() // 1000)
+            worked = False
+            try:
+                await self._take_on(
+                    configuration.load(self._config.path, self._environ, registry.exchanges())
+                )
+                worked = True
+            except (TagproxyError, OSError) as error:
+                for line in str(error).splitlines():  # each a kind of its own: none is suppressed
+                    self._log.event("error", f"the configuration stays as it was: {line}")
+            finally:
+                self._has_read(worked=worked)
+                self._manager.ready()
+            if worked:
+                self._log.event("info", "configuration reloaded")
+
+    async def _take_on(self, config: Config) -> None:
+        """Serve by another configuration. Raises `TagproxyError`, and then nothing changed."""
+        vault = await self._fitting_vault(config)
+        sites = self._made_sites(config, self._sites)
+        admin = self._admin
+        if config.admin.listen != self._config.admin.listen:
+            admin = await self._open_admin(config)
+        try:
+            await self._ports.open(sites.fronts, config.server)
+        except CommandError:
+            if admin is not self._admin:
+                await admin.stop()
+            raise
+        # from here on nothing can fail
+        before, self._config = self._config, config
+        self._sites = sites
+        sites.start()
+        self._serving.take_on(config, sites.sites)
+        self._watch.vault = vault
+        for key in needs_restart(self._started_with, config):
+            self._log.event("warning", "a changed setting needs a restart", key=key)
+        self._admin, old_admin = admin, self._admin
+        self._spawn("retire", self._retire(before, None if old_admin is admin else old_admin))
+        await self._watch.look()
+        if self._watch.vault is vault:  # what a stop leaves behind must open with it
+            self._history.vault = vault
+
+    async def _fitting_vault(self, config: Config) -> Vault:
+        """Raises `VaultError` for master keys that open nothing of what is stored."""
+        if config.storage.url != self._started_with.storage.url:
+            return self._watch.vault  # those are for another database
+        vault = _vault(config)
+        await Enrolment(self._store, vault, self._clock).expect_own_database()
+        return vault
+
+    async def _retire(self, before: Config, admin: AdminServer | None) -> None:
+        """End what only the configuration `before` wanted."""
+        sites, timeout_s = self._sites, self._config.server.drain_timeout_ns / 1e9
+        if admin is not None:
+            await admin.stop()
+        await self._ports.retire(timeout_s)
+        await asyncio.sleep(before.limits.max_wait_ns / 1e9)  # for a slot, and then to be sent
+        await sites.retire(timeout_s)
+
+    def _has_read(self, *, worked: bool) -> None:
+        self._metrics.reload_worked = worked
+        if worked:
+            self._metrics.reloaded_s = self._clock.wall_ms() / 1000
+
+    def _rests(self, exchange: str, address: str, for_s: int) -> None:
+        self._log.event(
+            "warning",
+            "the exchange refuses an address, which rests",
+            exchange=exchange,
+            egress=address,
+            seconds=for_s,
+        )
+
+    def _spawn(self, name: str, coroutine: Coroutine[Any, Any, None]) -> object:
+        return spawn(name, coroutine, self._died)
+
+    def _died(self, name: str, error: BaseException) -> None:
+        self._log.fault("background work failed", error, task=name)
+
+    def _report(self, line: str) -> None:
+        self._log.event("warning", "accounts need a look", what=line)
+
+    # ---- stop -------------------------------------------------------------------------------
 
     async def stop(self) -> None:
         """Stop accepting, finish what is in flight, hand the counts over, close."""
         self._stopping = True
-        for pipeline in self._pipelines:
-            pipeline.stopping = True
-        for listener in self._listeners:
-            listener.stop_accepting()
-        timeout_s = self._config.server.drain_timeout_ns / 1e9
-        await asyncio.gather(*(listener.drain(timeout_s) for listener in self._listeners))
+        self._manager.stopping()
+        self._serving.stop()
+        self._ports.stop_accepting()
+        async with self._reloading:  # one at hand ends first
+            await self._ports.drain(self._config.server.drain_timeout_ns / 1e9)
         await self._watch.stop()
         await self._sites.close()
         await self._admin.stop()
+        await self._chronicle.stop()
         await self._hand_over()
         self._log.event("info", "stopped")
         self._log.close()
@@ -225,18 +308,9 @@ class Service:
         await self._instance.release(clean=settled)
         await self._database.close()
 
-    def _spawn(self, name: str, coroutine: Coroutine[Any, Any, None]) -> object:
-        return spawn(name, coroutine, self._died)
 
-    def _died(self, name: str, error: BaseException) -> None:
-        self._log.fault("background work failed", error, task=name)
-
-    def reload(self) -> None:
-        """Say what a reload cannot do yet. Users need none: every change is seen at once."""
-        self._log.event("warning", "a changed configuration needs a restart")
-
-    def _report(self, line: str) -> None:
-        self._log.event("warning", "accounts need a look", what=line)
+def _vault(config: Config) -> Vault:
+    return Vault([key.reveal() for key in config.storage.master_keys])
 
 
 def serve(path: Path, environ: Mapping[str, str]) -> int:
@@ -245,17 +319,21 @@ def serve(path: Path, environ: Mapping[str, str]) -> int:
     Raises `ConfigError`, `VaultError`, `StoreError`, `CommandError`.
     """
     config = configuration.load(path, environ, registry.exchanges())
-    return uvloop.run(_serve(config))
+    return uvloop.run(_serve(config, environ))
 
 
-async def _serve(config: Config) -> int:
+async def _serve(config: Config, environ: Mapping[str, str]) -> int:
     loop = asyncio.get_running_loop()
     ended = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, ended.set)
-    service = Service(config)
-    loop.add_signal_handler(signal.SIGHUP, service.reload)
+    service = Service(config, environ=environ)
+    reloaded = asyncio.Event()
+    loop.add_signal_handler(signal.SIGHUP, reloaded.set)
     await service.start()
+    loop.add_signal_handler(signal.SIGHUP, service.reload)
+    if reloaded.is_set():  # asked for while it was starting
+        service.reload()
     await ended.wait()
     await service.stop()
     return 0

@@ -9,9 +9,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, final
 
+from proxy.egress import moves_on
 from proxy.errors import Refusal, UpstreamError, UpstreamTimeout
-from proxy.limits.limiter import BucketsFull, NoSlot, Ticket, merged
-from proxy.model import Outbound, Signed
+from proxy.limits.limiter import NoSlot
+from proxy.message import NOBODYS, message
+from proxy.model import NO_BAN, Signed
+from proxy.passage import FORWARDED, SIGNED, UNSIGNED
+from proxy.slots import Slots
 from proxy.tasks import Signal
 
 if TYPE_CHECKING:
@@ -19,16 +23,14 @@ if TYPE_CHECKING:
 
     from proxy.answers import Answers
     from proxy.clock import Clock
+    from proxy.egress import Egress
     from proxy.errors import Slug
-    from proxy.limits.limiter import Bucket, Limiter
-    from proxy.model import Broker, Charge, Request, Response, Tagged, Verdict
+    from proxy.limits.limiter import Limiter, Ticket
+    from proxy.model import Broker, Charge, Outbound, Response, Verdict
     from proxy.passage import Passage
-    from proxy.routes import Connection, Site
+    from proxy.routes import Connection
 
 TRIES_MAX: Final = 4  # connections tried for one request, and waits after the exchange's own no
-DRAWS_MAX: Final = 1_000  # remembered of one account: which buckets a charge draws on
-PASSED_MAX: Final = 1_000  # blocks of passed headers remembered of one exchange
-PASSED_BYTES_MAX: Final = 1_000
 RETRY_AFTER_S_MAX: Final = 3_600
 
 
@@ -36,105 +38,91 @@ RETRY_AFTER_S_MAX: Final = 3_600
 class Delivery:
     """Brings tagged requests to their exchange, within its limits."""
 
-    __slots__ = ("_answers", "_clock", "_limiter", "_max_wait_ns")
+    __slots__ = ("_answers", "_clock", "_limiter", "_slots", "max_wait_ns")
 
     def __init__(self, limiter: Limiter, answers: Answers, clock: Clock, max_wait_ns: int) -> None:
         self._limiter = limiter
+        self._slots = Slots(limiter)
         self._answers = answers
         self._clock = clock
-        self._max_wait_ns = max_wait_ns
+        self.max_wait_ns = max_wait_ns
 
     async def deliver(
-        self, passage: Passage, tagged: Tagged, broker: Broker, charges: Sequence[Charge]
+        self, passage: Passage, outbound: Outbound, broker: Broker, charges: Sequence[Charge]
     ) -> tuple[Response, Verdict]:
-        """Send until there is an answer or the outcome is unknown; never a write twice."""
-        route, request, claim = passage.route, passage.request, passage.claim
-        site = route.site
-        connections = site.connections
-        outbound = Outbound(
-            request.method,
-            request.path,
-            tagged.suffix,
-            tagged.body,
-            demo=claim is not None and claim.demo,
-        )
-        passage.queued_ns = self._clock.monotonic_ns()
-        passage.deadline_ns = request.started_ns + site.deadline_ns
-        slots = self._slots(passage, outbound, charges)
+        """Send until there is an answer or the outcome is unknown; never a write twice.
+
+        Raises `Refusal`.
+        """
+        clock = self._clock
+        exchange, endpoint = passage.route.site.exchange, passage.route.endpoint
+        slots = self._begin(passage, charges, outbound)
         repeated = False
-        for tries_left in reversed(range(TRIES_MAX)):
-            connection = None if repeated else connections.take()
+        # every address may say no once
+        tries = TRIES_MAX + len(passage.route.site.egresses) - 1
+        for tries_left in reversed(range(tries)):
+            egress = passage.egress
+            assert egress is not None
+            connection = None if repeated else self._at_once(egress, slots)
             if connection is None:
                 connection = await self._admit(passage, slots, fresh=repeated)
-            elif not slots.take():
+            if egress.rests_until_ns and clock.monotonic_ns() < egress.rests_until_ns:
+                slots.refund()
                 connection.give_back()
-                connection = await self._admit(passage, slots, fresh=False)
+                slots = self._ticket(passage, charges, outbound)
+                continue
             answered = self._send(passage, outbound, broker, slots, connection)
             try:
                 response = await answered
             except UpstreamError as error:
-                self._lost(passage, slots, error)
-                if not error.sent:
-                    continue
-                if repeated or not route.read or isinstance(error, UpstreamTimeout):
-                    raise Refusal("upstream_unknown", str(error)) from error
-                repeated = True
-                slots = self._slots(passage, outbound, charges)
+                if self._lost(passage, slots, error, repeated=repeated):
+                    repeated = True
+                    slots = self._ticket(passage, charges, outbound)
                 continue
             self._settle(passage, slots)
-            verdict = site.exchange.classify(route.endpoint, response)
-            if not verdict.rate_refused:
+            verdict = exchange.classify(endpoint, response)
+            if verdict.rate_refused:
+                self._correct(passage, slots, response, verdict)
+                if (
+                    verdict.processed
+                    or not tries_left
+                    or not await self._wait_again(passage, slots)
+                ):
+                    return response, verdict
+                continue
+            doubtful = verdict.ban_ms != NO_BAN or verdict.key_refused or egress.strikes
+            if not doubtful or not moves_on(passage, response, verdict, clock.monotonic_ns()):
                 return response, verdict
-            self._correct(passage, slots, response, verdict)
-            if verdict.processed or not tries_left or not await self._wait_again(passage, slots):
-                return response, verdict
+            repeated = False
+            slots = self._ticket(passage, charges, outbound)
         raise Refusal("upstream_unreachable", "every connection closed before the request")
 
-    def _slots(self, passage: Passage, outbound: Outbound, charges: Sequence[Charge]) -> Ticket:
-        """The slots that the request needs, none taken yet."""
-        access = passage.access
-        if access is None:
-            draws = self._draws(passage.route.site, "", outbound, charges)
-            return Ticket(self._limiter, passage.request.peer, passage.route.priority, draws)
-        account = access.account
-        if type(charges) is tuple:
-            known = account.draws[outbound.demo]
-            found = known.get(id(charges))
-            if found is not None and found[0] is charges:
-                draws = found[1]
-            else:
-                draws = self._draws(passage.route.site, account.identity, outbound, charges)
-                if len(known) >= DRAWS_MAX:
-                    known.clear()
-                known[id(charges)] = (charges, draws)
-        else:
-            draws = self._draws(passage.route.site, account.identity, outbound, charges)
-        return Ticket(self._limiter, account.id, passage.route.priority, draws)
+    def _begin(self, passage: Passage, charges: Sequence[Charge], outbound: Outbound) -> Ticket:
+        if not passage.queued_ns:
+            passage.queued_ns = self._clock.monotonic_ns()
+        passage.deadline_ns = passage.request.started_ns + passage.route.site.deadline_ns
+        return self._ticket(passage, charges, outbound)
 
-    def _draws(
-        self, site: Site, identity: str, outbound: Outbound, charges: Sequence[Charge]
-    ) -> list[tuple[Bucket, int]]:
-        limiter = self._limiter
-        by_address = (site.host, site.egress, outbound.demo)
-        by_user = (site.host, identity, outbound.demo) if identity else by_address
-        try:
-            return merged(
-                [
-                    (
-                        limiter.bucket(
-                            charge.pool, by_address if charge.pool.shared else by_user, charge.value
-                        ),
-                        charge.units,
-                    )
-                    for charge in charges
-                ]
-            )
-        except BucketsFull as full:
-            raise Refusal("overloaded", "too many different instruments at once") from full
+    @staticmethod
+    def _at_once(egress: Egress, slots: Ticket) -> Connection | None:
+        """A connection with every slot taken, if nothing has to be waited for."""
+        connection = egress.connections.take()
+        if connection is None or slots.take():
+            return connection
+        connection.give_back()
+        return None
+
+    def _ticket(self, passage: Passage, charges: Sequence[Charge], outbound: Outbound) -> Ticket:
+        """The slots that the request needs, none taken yet. Raises `Refusal`."""
+        demo = 1 if outbound.demo else 0
+        now_ns = self._clock.monotonic_ns()
+        if passage.access is None or passage.manner == UNSIGNED:
+            return self._slots.of_anybody(passage, charges, demo, now_ns)
+        return self._slots.of_account(passage, charges, demo, now_ns)
 
     def _queue_until(self, passage: Passage) -> int:
         """The instant, monotonic, up to which the request may wait for a slot."""
-        until_ns = min(passage.queued_ns + self._max_wait_ns, passage.deadline_ns)
+        until_ns = min(passage.queued_ns + self.max_wait_ns, passage.deadline_ns)
         claim = passage.claim
         if claim is not None and claim.expires_ms:
             left_ns = (claim.expires_ms - self._clock.wall_ms()) * 1_000_000
@@ -146,14 +134,16 @@ class Delivery:
 
     async def _admit(self, passage: Passage, slots: Ticket, *, fresh: bool) -> Connection:
         """Wait for a connection and for every slot; return with both, got at one instant."""
-        connections = passage.route.site.connections
+        egress = passage.egress
+        assert egress is not None
+        connections = egress.connections
         try:
             if fresh:
                 await connections.fresh(passage.deadline_ns)
             while True:
                 connection = connections.take()
                 if connection is None:
-                    await connections.ready(passage.deadline_ns)
+                    await self._connected(egress, passage.deadline_ns)
                     continue
                 if slots.take():
                     return connection
@@ -167,6 +157,14 @@ class Delivery:
             # a repeated read was sent once
             slug: Slug = "upstream_unknown" if fresh else "upstream_unreachable"
             raise Refusal(slug, str(error)) from error
+
+    @staticmethod
+    async def _connected(egress: Egress, until_ns: int) -> None:
+        egress.connecting += 1
+        try:
+            await egress.connections.ready(until_ns)
+        finally:
+            egress.connecting -= 1
 
     async def _wait(self, passage: Passage, slots: Ticket) -> None:
         queued_ns = self._clock.monotonic_ns()
@@ -202,9 +200,9 @@ class Delivery:
         connection: Connection,
     ) -> Signal[Response]:
         """Sign at this instant and write; the signal brings the answer or an `UpstreamError`."""
-        clock, request, site = self._clock, passage.request, passage.route.site
+        clock, site = self._clock, passage.route.site
         wall_ms = clock.wall_ms()
-        claim, access = passage.claim, passage.access
+        claim, access, egress = passage.claim, passage.access, passage.egress
         if claim is not None and claim.expires_ms and claim.expires_ms <= wall_ms:
             slots.refund()
             connection.give_back()
@@ -214,23 +212,35 @@ class Delivery:
             connection.give_back()
             raise Refusal("not_ready", "the account changed while the request waited")
         try:
-            if access is None:
-                head = site.exchange.unsigned_head(request)
-                signed = Signed(outbound.path + outbound.suffix, head, outbound.body)
-            else:
-                signed = site.exchange.sign(outbound, access.account.credentials, broker, wall_ms)
-            data = _message(outbound.method, signed, site, request)
+            data = self._message(passage, outbound, broker, wall_ms)
         except BaseException:
             slots.refund()
             connection.give_back()
             raise
         answered: Signal[Response] = Signal()
-        passage.least_ns = site.connections.least_rtt_ns  # 0 while nothing is known of the way
+        if egress is not None:
+            # 0 while nothing is known of the way
+            passage.least_ns = egress.connections.least_rtt_ns
         passage.sent = True
         passage.sent_ns = sent_ns = clock.monotonic_ns()
         slots.sent(sent_ns)
         connection.send(data, outbound.method, passage.deadline_ns, answered.conclude)
         return answered
+
+    @staticmethod
+    def _message(passage: Passage, outbound: Outbound, broker: Broker, wall_ms: int) -> bytes:
+        """The bytes that leave, signed at `wall_ms`. Raises `Refusal`."""
+        request, site = passage.request, passage.route.site
+        access, manner = passage.access, passage.manner
+        if manner == SIGNED and access is not None:
+            signed = site.exchange.sign(outbound, access.account.credentials, broker, wall_ms)
+            return message(outbound.method, signed, site, request)
+        exchange = site.exchange
+        head = exchange.forwarded_head if manner == FORWARDED else exchange.unsigned_head
+        signed = Signed(outbound.path + outbound.suffix, head(request), outbound.body)
+        if passage.route.shared:
+            return message(outbound.method, signed, site, NOBODYS)
+        return message(outbound.method, signed, site, request)
 
     def _settle(self, passage: Passage, slots: Ticket) -> None:
         """The answer is in: its slots run out from now on."""
@@ -239,15 +249,21 @@ class Delivery:
         passage.exchange_ns += round_trip_ns
         slots.answered(now_ns, round_trip_ns - passage.least_ns)
 
-    def _lost(self, passage: Passage, slots: Ticket, error: UpstreamError) -> None:
-        """No answer will come."""
+    def _lost(
+        self, passage: Passage, slots: Ticket, error: UpstreamError, *, repeated: bool
+    ) -> bool:
+        """No answer will come. True for a read that was sent and may be sent once more; raises
+        `Refusal` (`upstream_unknown`) for all else that was sent."""
         now_ns = self._clock.monotonic_ns()
         passage.exchange_ns += now_ns - passage.sent_ns
         passage.sent = error.sent
-        if error.sent:
-            slots.lost(now_ns)
-        else:
+        if not error.sent:
             slots.refund()
+            return False
+        slots.lost(now_ns)
+        if repeated or not passage.route.read or isinstance(error, UpstreamTimeout):
+            raise Refusal("upstream_unknown", str(error)) from error
+        return True
 
     def _correct(
         self, passage: Passage, slots: Ticket, response: Response, verdict: Verdict
@@ -272,43 +288,3 @@ class Delivery:
             return False
         slots.refund()
         return True
-
-
-def _message(method: bytes, signed: Signed, site: Site, request: Request) -> bytes:
-    """The bytes that leave: headers from an allow-list, nothing else of the bot's."""
-    values = tuple(map(request.headers.get, site.passed_names))
-    passed = site.passed_lines.get(values)
-    if passed is None:
-        passed = _passed_lines(site, values)
-    body = signed.body
-    if body or method != b"GET":
-        return b"%b %b%b%b%bContent-Length: %d\r\n\r\n%b" % (
-            method,
-            signed.target,
-            site.request_line_end,
-            signed.head,
-            passed,
-            len(body),
-            body,
-        )
-    return b"%b %b%b%b%b\r\n" % (
-        method,
-        signed.target,
-        site.request_line_end,
-        signed.head,
-        passed,
-    )
-
-
-def _passed_lines(site: Site, values: tuple[bytes | None, ...]) -> bytes:
-    """The bot's own headers that go on, as lines; clients send the same ones again and again."""
-    passed = b"".join(
-        line + value + b"\r\n"
-        for (_, line), value in zip(site.passed_headers, values, strict=True)
-        if value is not None
-    )
-    if len(passed) <= PASSED_BYTES_MAX:
-        if len(site.passed_lines) >= PASSED_MAX:
-            site.passed_lines.clear()
-        site.passed_lines[values] = passed
-    return passed

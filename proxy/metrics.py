@@ -39,6 +39,7 @@ Protocol = Literal["http", "ws"]
 
 OUTCOMES: Final = ("ok", "exchange_error", *SLUGS)
 FOUND: Final = ("none", "ours", "other")
+READ_HOW: Final = ("sent", "merged", "hit")
 SERIES_MAX: Final = 10_000  # of one metric: tables give labels, so more is a fault of ours
 
 _OVERHEAD_S: Final[tuple[float, ...]] = (
@@ -105,8 +106,15 @@ class Metrics:
         self._limit_wait: dict[tuple[str, str], Histogram] = {}
         self._limit_rejected: dict[tuple[str, str], Count] = {}
         self._rate_limited: dict[str, Count] = {}
+        self._public_reads: dict[str, dict[str, int]] = {}
+        self._bans: dict[tuple[str, str], Count] = {}
+        self._resting: Callable[[], Iterable[tuple[str, str, bool]]] = tuple
         self._connections: dict[tuple[Side, Protocol], list[Callable[[], int]]] = {}
         self._lines_dropped: Callable[[], int] = int
+        self._accounts: Callable[[], int] = int
+        self._missing: Callable[[], list[str]] = list
+        self.reload_worked = True  # the last reading of the configuration
+        self.reloaded_s = 0.0  # Unix, when it last worked
         self.registry.register(_Exposition(self._families))
         ProcessCollector(registry=self.registry)
 
@@ -141,6 +149,26 @@ class Metrics:
     def exchange_rate_limited(self, exchange: str) -> Count:
         """How often the exchange itself said "too many"."""
         return _at(self._rate_limited, exchange, Count)
+
+    def public_reads(self, exchange: str) -> dict[str, int]:
+        """Public reads answered, by how: `reads["merged"] += 1`; keys are of `READ_HOW`."""
+        return _at(self._public_reads, exchange, lambda: dict.fromkeys(READ_HOW, 0))
+
+    def exchange_bans(self, exchange: str, egress: str) -> Count:
+        """How often the exchange refused one of our addresses."""
+        return _at(self._bans, (exchange, egress), Count)
+
+    def egress_resting(self, read: Callable[[], Iterable[tuple[str, str, bool]]]) -> None:
+        """Show at each scrape which (exchange, address) rest; `read` returns all there are."""
+        self._resting = read
+
+    def accounts(self, read: Callable[[], int]) -> None:
+        """Show what `read` returns at each scrape."""
+        self._accounts = read
+
+    def missing(self, read: Callable[[], list[str]]) -> None:
+        """Show at each scrape whether what `read` returns, what is missing to serve, is empty."""
+        self._missing = read
 
     def connections(self, side: Side, protocol: Protocol, read: Callable[[], int]) -> None:
         """Show what `read` returns at each scrape; several of one label are added up."""
@@ -182,7 +210,10 @@ class Metrics:
         )
         yield self._rejected()
         yield self._refused_by_exchange()
+        yield self._reads()
+        yield from self._egresses()
         yield self._open_connections()
+        yield from self._state()
         dropped = CounterMetricFamily(
             "tagproxy_log_lines_dropped", "Log lines lost because stderr took no more."
         )
@@ -242,6 +273,53 @@ class Metrics:
         for exchange, count in self._rate_limited.items():
             family.add_metric((exchange,), count.n)
         return family
+
+    def _reads(self) -> Metric:
+        family = CounterMetricFamily(
+            "tagproxy_public_reads",
+            "Public reads answered: sent, merged with one on its way, or a copy.",
+            labels=("exchange", "how"),
+        )
+        for exchange, counts in self._public_reads.items():
+            for how, count in counts.items():
+                family.add_metric((exchange, how), count)
+        return family
+
+    def _egresses(self) -> Iterator[Metric]:
+        bans = CounterMetricFamily(
+            "tagproxy_exchange_bans",
+            "How often the exchange refused an address of ours.",
+            labels=("exchange", "egress"),
+        )
+        for labels, count in self._bans.items():
+            bans.add_metric(labels, count.n)
+        yield bans
+        resting = GaugeMetricFamily(
+            "tagproxy_egress_resting",
+            "Whether an address of ours rests because the exchange refused it.",
+            labels=("exchange", "egress"),
+        )
+        for exchange, egress, rests in self._resting():
+            resting.add_metric((exchange, egress), rests)
+        yield resting
+
+    def _state(self) -> Iterator[Metric]:
+        yield GaugeMetricFamily(
+            "tagproxy_ready", "Whether /readyz says so.", value=not self._missing()
+        )
+        yield GaugeMetricFamily(
+            "tagproxy_accounts", "Accounts that can be served.", value=self._accounts()
+        )
+        yield GaugeMetricFamily(
+            "tagproxy_config_last_reload_successful",
+            "Whether the last reading of the configuration worked.",
+            value=self.reload_worked,
+        )
+        yield GaugeMetricFamily(
+            "tagproxy_config_last_reload_success_timestamp_seconds",
+            "When the configuration in force was read.",
+            value=self.reloaded_s,
+        )
 
     def _open_connections(self) -> Metric:
         family = GaugeMetricFamily(

@@ -21,6 +21,7 @@ Found = Literal["", "none", "ours", "other"]
 Permission = Literal["public", "read", "trade", "withdraw"]
 Outcome = Literal["ok", "exchange_error", "unknown"]
 
+NO_BAN: Final = -1
 SENSITIVE_CLASSES: Final = ("withdraw", "transfer", "deposit", "keys", "subaccount", "broker")
 
 
@@ -108,6 +109,7 @@ class Endpoint:
     checked: str = ""  # date, ISO 8601
     note: str = ""
     confidence: str = ""
+    copy_ns: int = 0  # a public read may be answered from a copy this old; 0: never
     label: str = field(default="")  # metric and log label; the loader fills it
 
     @property
@@ -258,6 +260,34 @@ class KeyTriple:
 
 
 @final
+@dataclass(frozen=True, slots=True)
+class LearnedLimit:
+    """A limit as the exchange keeps it for one account: `count` units in any `window_ns` of the
+    pool's part `value`, "" for every part."""
+
+    pool: str
+    value: str
+    count: int
+    window_ns: int
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Learned:
+    """What one answer of the exchange told of an account; what it did not tell is empty.
+
+    `addresses` are those the key is bound to, as the exchange writes them; empty: to none.
+    """
+
+    uid: str = ""
+    main_uid: str = ""
+    permissions: tuple[str, ...] = ()
+    addresses: tuple[str, ...] = ()
+    roles: tuple[str, ...] = ()  # words of the exchange's own; a lesson's `wanted` knows them
+    limits: tuple[LearnedLimit, ...] = ()
+
+
+@final
 class Broker:
     """The operator's broker code on one exchange or venue. `name` and `mac` are KuCoin's."""
 
@@ -336,10 +366,20 @@ class Verdict:
 
     `rate_refused` is "" unless the exchange said "too many": then the name of the pool it spoke
     of, or "*" when it named none. `processed` is False only where the exchange is known to have
-    done nothing, so that the request may wait again.
+    done nothing, so that the request may wait again. `ban_ms` is `NO_BAN` unless the exchange
+    refuses the address that we send from, whoever's key it was: then for how long, 0 where it
+    does not say. `key_refused`: it does not take the key itself.
     """
 
-    __slots__ = ("code", "order_ids", "outcome", "processed", "rate_refused")
+    __slots__ = (
+        "ban_ms",
+        "code",
+        "key_refused",
+        "order_ids",
+        "outcome",
+        "processed",
+        "rate_refused",
+    )
 
     def __init__(
         self,
@@ -349,9 +389,13 @@ class Verdict:
         rate_refused: str = "",
         *,
         processed: bool = True,
+        ban_ms: int = NO_BAN,
+        key_refused: bool = False,
     ) -> None:
         self.outcome: Outcome = outcome
         self.code = code
         self.order_ids = order_ids  # comma-joined
         self.rate_refused = rate_refused
         self.processed = processed
+        self.ban_ms = ban_ms
+        self.key_refused = key_refused

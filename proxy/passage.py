@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, final
+from typing import TYPE_CHECKING, Final, final
 
 if TYPE_CHECKING:
     from proxy.accounts.directory import Access
+    from proxy.egress import Egress
     from proxy.model import Claim, Request
     from proxy.routes import Route
+
+
+# How a request leaves.
+SIGNED: Final = 0  # with the account's real credentials
+UNSIGNED: Final = 1  # public, without any
+FORWARDED: Final = 2  # as the bot signed it: its secret is not held
 
 
 @final
@@ -20,16 +27,21 @@ class Passage:
         "client_order_ids",
         "deadline_ns",
         "digest",
+        "egress",
         "exchange_ns",
         "expiry_bounds",
         "least_ns",
         "limit_ns",
+        "manner",
         "orders",
         "queued_ns",
         "request",
         "route",
         "sent",
         "sent_ns",
+        "shared",
+        "stranger",
+        "verified",
         "wall_ms",
     )
 
@@ -39,6 +51,13 @@ class Passage:
         self.wall_ms = wall_ms
         self.claim: Claim | None = None
         self.access: Access | None = None
+        self.manner = SIGNED
+        self.stranger = (
+            False  # no key, and from an address that nobody's verified request came from
+        )
+        self.verified = False  # the signature was right
+        self.shared = ""  # an answer got for others too: "merged", or "hit" of a copy
+        self.egress: Egress | None = None  # where it leaves from, once that is known
         self.digest = b""  # reserved as used; empty for what may be repeated
         self.sent = False  # a byte may have left
         self.sent_ns = 0

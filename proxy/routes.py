@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from proxy.accounts.directory import Access
     from proxy.config import Address
+    from proxy.egress import Egress
     from proxy.exchanges.spec import Exchange
     from proxy.metrics import Count, Histogram, Metrics, Outcomes
     from proxy.model import Broker, OnConflict
@@ -24,6 +25,11 @@ if TYPE_CHECKING:
 CANCELS: Final = 0
 ORDERS: Final = 1
 READS: Final = 2
+
+# What a bot may ask the proxy itself: which account this is, and how it fares.
+ME: Final = Endpoint(
+    "GET", "/tagproxy/me", Action.READ, "read", Tag.NONE, (), label="GET tagproxy/me"
+)
 
 _GENERAL_HEADERS: Final = (
     (b"content-type", b"Content-Type: "),
@@ -61,9 +67,8 @@ class Site:
     __slots__ = (
         "accounts",
         "broker",
-        "connections",
         "deadline_ns",
-        "egress",
+        "egresses",
         "endpoints",
         "exchange",
         "exchange_seconds",
@@ -77,6 +82,7 @@ class Site:
         "passed_headers",
         "passed_lines",
         "passed_names",
+        "public_reads",
         "rate_limited",
         "request_line_end",
         "unclassified_limit",
@@ -92,9 +98,8 @@ class Site:
         endpoints: tuple[Endpoint, ...],
         accounts: Mapping[bytes, Access],
         broker: Broker,
-        connections: Connections,
+        egresses: tuple[Egress, ...],
         authority: str,
-        egress: str,
         deadline_ns: int,
         on_conflict: OnConflict,
         unclassified_limit: tuple[int, int],
@@ -106,9 +111,8 @@ class Site:
         self.endpoints = endpoints  # pools resolved: overrides and unpublished limits filled in
         self.accounts = accounts
         self.broker = broker
-        self.connections = connections
+        self.egresses = egresses  # at least one
         self.host = authority
-        self.egress = egress
         self.deadline_ns = deadline_ns
         self.on_conflict: OnConflict = on_conflict
         self.unclassified_limit = unclassified_limit
@@ -126,6 +130,7 @@ class Site:
         self.overhead: Histogram = metrics.overhead(name)
         self.exchange_seconds: Histogram = metrics.exchange_seconds(name)
         self.rate_limited: Count = metrics.exchange_rate_limited(name)
+        self.public_reads: dict[str, int] = metrics.public_reads(name)
 
 
 @final
@@ -135,6 +140,7 @@ class Route:
     __slots__ = (
         "endpoint",
         "guarded",
+        "local",
         "outcomes",
         "path",
         "prefix",
@@ -142,6 +148,7 @@ class Route:
         "public",
         "read",
         "reserves",
+        "shared",
         "site",
         "tagged",
         "unclassified",
@@ -159,6 +166,9 @@ class Route:
         self.reserves = endpoint.creates_or_moves  # its signature passes once
         self.guarded = unclassified or endpoint.sensitive != ""  # not for every account
         self.public = endpoint.permission == "public"
+        # the same for everybody: sent without a key, once for all who ask at a time
+        self.shared = self.public and self.read and not unclassified
+        self.local = endpoint is ME  # answered here
         self.priority = (
             CANCELS
             if endpoint.action is Action.CANCEL
@@ -189,6 +199,8 @@ class Front:
             path = endpoint.path.encode()
             key = endpoint.method.encode() + b" " + prefix + path
             self.routes[key] = Route(site, endpoint, prefix, path, unclassified=False)
+        me = ME.path.encode()
+        self.routes[b"GET " + prefix + me] = Route(site, ME, prefix, me, unclassified=False)
         read, write = (
             Route(site, endpoint, prefix, b"", unclassified=True)
             for endpoint in _unclassified(site.unclassified_limit)

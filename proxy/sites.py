@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
 import ssl
-from typing import TYPE_CHECKING, Final, final
+from collections.abc import Callable
+from functools import partial
+from typing import TYPE_CHECKING, Final, TypeAlias, final
 
+from proxy.egress import Egress
 from proxy.errors import CommandError, Fault
 from proxy.exchanges import table
 from proxy.exchanges.mac import Mac
 from proxy.model import Broker
+from proxy.net.tls import exchange_tls
 from proxy.net.upstream import Pool
 from proxy.routes import Front, Site
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
     from proxy.accounts.directory import Directory
@@ -28,9 +33,16 @@ ANSWER_BYTES_MAX: Final = 16 * 1024 * 1024  # the largest listings are a few MiB
 ANY_ADDRESS: Final = "default"  # the system chooses the address to send from
 
 
+# an exchange's name, the address of ours that it refuses, for how many seconds it rests
+Report: TypeAlias = Callable[[str, str, int], None]
+
+
 @final
 class Sites:
-    """What a configuration serves. `fronts` has the shared port first, then each own port."""
+    """What a configuration serves. `fronts` has the shared port first, then each own port.
+
+    Made anew at a reload: connections to where the last one had some already are taken over.
+    """
 
     def __init__(
         self,
@@ -39,15 +51,24 @@ class Sites:
         accounts: Directory,
         metrics: Metrics,
         clock: Clock,
+        report: Report,
+        last: Sites | None = None,
     ) -> None:
+        """Raises `CommandError` for rows, overrides or certificates that cannot be used."""
         self._clock = clock
         self._metrics = metrics
         self._accounts = accounts
-        self._pools: dict[str, Pool] = {}
+        self._report = report
+        self._last = {} if last is None else last._ways
+        self._ways: dict[tuple[object, ...], tuple[Egress, Pool]] = {}
+        self._pools: dict[str, list[Pool]] = {}
+        self._trusts: dict[object, ssl.SSLContext] = {}
+        self.sites: list[Site] = []
         shared = Front(config.server.listen)
         self.fronts = [shared]
         for entry in config.exchanges.values():
             site = self._site(config, entry, exchanges[entry.kind])
+            self.sites.append(site)
             shared.add(site, b"/" + entry.name.encode())
             if entry.listen is not None:
                 own = Front(entry.listen)
@@ -55,40 +76,45 @@ class Sites:
                 self.fronts.append(own)
 
     def start(self) -> None:
-        """Open the first connections ahead of need."""
-        for pool in self._pools.values():
-            pool.start()
+        """Open the first connections ahead of need, where there are none yet."""
+        for way, (_, pool) in self._ways.items():
+            if way not in self._last:
+                pool.start()
+
+    async def retire(self, timeout_s: float) -> None:
+        """End the connections that this one did not take over from the last; what is in flight
+        on them has `timeout_s`."""
+        gone = [pool for way, (_, pool) in self._last.items() if way not in self._ways]
+        self._last = {}
+        await asyncio.gather(*(pool.retire(timeout_s) for pool in gone))
 
     async def close(self) -> None:
         """End every connection to the exchanges."""
-        for pool in self._pools.values():
+        for _, pool in self._ways.values():
             await pool.close()
 
+    @property
     def connections(self) -> int:
         """How many connections to exchanges are open."""
-        return sum(pool.open for pool in self._pools.values())
+        return sum(pool.open for _, pool in self._ways.values())
 
     def unreachable(self) -> list[str]:
-        """The exchanges that cannot be connected to, a line each."""
+        """The exchanges that cannot be connected to from any address, a line each."""
         return [
             f"exchange {name} cannot be reached"
-            for name, pool in self._pools.items()
-            if not pool.reachable
+            for name, pools in self._pools.items()
+            if not any(pool.reachable for pool in pools)
         ]
 
+    @property
+    def resting(self) -> Iterator[tuple[str, str, bool]]:
+        """Every exchange and address, and whether the address rests."""
+        now_ns = self._clock.monotonic_ns()
+        for site in self.sites:
+            for egress in site.egresses:
+                yield site.name, egress.address, now_ns < egress.rests_until_ns
+
     def _site(self, config: Config, entry: ExchangeTable, exchange: Exchange) -> Site:
-        origin = entry.rest_url
-        pool = Pool(
-            origin.host,
-            origin.port,
-            ssl_context=_exchange_tls(entry.ca_file) if origin.tls else None,
-            clock=self._clock,
-            local_address=entry.egress[0] if entry.egress else None,
-            idle_ns=IDLE_NS,
-            connect_timeout_ns=entry.connect_timeout_ns,
-            answer_bytes_max=ANSWER_BYTES_MAX,
-        )
-        self._pools[entry.name] = pool
         key = entry.broker_key
         return Site(
             name=entry.name,
@@ -101,14 +127,53 @@ class Sites:
                 entry.broker_name.encode(),
                 Mac(key.reveal()) if key is not None else None,
             ),
-            connections=pool,
-            authority=origin.authority,
-            egress=entry.egress[0] if entry.egress else ANY_ADDRESS,
+            egresses=self._egresses(entry),
+            authority=entry.rest_url.authority,
             deadline_ns=entry.deadline_ns,
             on_conflict=config.tagging.on_conflict,
             unclassified_limit=config.limits.unpublished,
             metrics=self._metrics,
         )
+
+    def _egresses(self, entry: ExchangeTable) -> tuple[Egress, ...]:
+        """The ways to an exchange, one from each local address."""
+        origin = entry.rest_url
+        trusted = None if entry.ca_file is None else (entry.ca_file, _changed_ns(entry.ca_file))
+        pools = self._pools[entry.name] = []
+        ways = []
+        for address in entry.egress or (ANY_ADDRESS,):
+            way = (entry.name, origin, trusted, entry.connect_timeout_ns, address)
+            found = self._last.get(way)
+            if found is None:
+                pool = Pool(
+                    origin.host,
+                    origin.port,
+                    ssl_context=self._tls(entry.ca_file, trusted) if origin.tls else None,
+                    clock=self._clock,
+                    local_address=None if address == ANY_ADDRESS else address,
+                    idle_ns=IDLE_NS,
+                    connect_timeout_ns=entry.connect_timeout_ns,
+                    answer_bytes_max=ANSWER_BYTES_MAX,
+                )
+                egress = Egress(
+                    address,
+                    origin.authority,
+                    pool,
+                    self._metrics.exchange_bans(entry.name, address),
+                    partial(self._report, entry.name),
+                )
+                found = egress, pool
+            self._ways[way] = found
+            ways.append(found[0])
+            pools.append(found[1])
+        return tuple(ways)
+
+    def _tls(self, ca_file: Path | None, trusted: object) -> ssl.SSLContext:
+        """Made only where it is needed: all that is trusted takes 80 ms to read."""
+        found = self._trusts.get(trusted)
+        if found is None:
+            found = self._trusts[trusted] = exchange_tls(ca_file)
+        return found
 
 
 def _endpoints(config: Config, entry: ExchangeTable, exchange: Exchange) -> tuple[Endpoint, ...]:
@@ -125,22 +190,8 @@ def _endpoints(config: Config, entry: ExchangeTable, exchange: Exchange) -> tupl
         raise CommandError(f"exchanges.{entry.name}: {error}") from error
 
 
-def _exchange_tls(ca_file: Path | None) -> ssl.SSLContext:
-    """TLS towards an exchange: 1.3 where it offers it, 1.2 at the least."""
-    context = ssl.create_default_context()
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    context.set_alpn_protocols(["http/1.1"])
-    if ca_file is not None:
-        context.load_verify_locations(ca_file)
-    return context
-
-
-def bots_tls(certificate: Path | None, key: Path | None) -> ssl.SSLContext | None:
-    """TLS towards bots, where a certificate is configured."""
-    if certificate is None:
-        return None
-    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    context.set_alpn_protocols(["http/1.1"])
-    context.load_cert_chain(certificate, key)
-    return context
+def _changed_ns(file: Path) -> int:
+    try:
+        return file.stat().st_mtime_ns
+    except OSError as error:
+        raise CommandError(f"{file}: {error.strerror}") from error

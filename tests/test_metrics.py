@@ -41,6 +41,12 @@ def test_the_exposition_is_the_contracts() -> None:
     metrics.connections("exchange", "http", lambda: 2)
     metrics.connections("exchange", "http", lambda: 5)
     metrics.log_lines_dropped(lambda: 4)
+    metrics.public_reads("okx")["merged"] += 39
+    metrics.exchange_bans("okx", "203.0.113.7").n += 1
+    metrics.egress_resting(lambda: [("okx", "203.0.113.7", True), ("okx", "203.0.113.8", False)])
+    metrics.accounts(lambda: 3000)
+    metrics.missing(lambda: ["stopping"])
+    metrics.reloaded_s = 1_790_000_000.5
     assert _exposition(metrics) + "\n" == GOLDEN.read_text()
 
 
@@ -76,6 +82,8 @@ def test_every_outcome_of_the_contract_is_one() -> None:
         lambda metrics: metrics.limit_wait("okx", "x"),
         lambda metrics: metrics.limit_rejected("okx", "x"),
         lambda metrics: metrics.exchange_rate_limited("okx"),
+        lambda metrics: metrics.public_reads("okx"),
+        lambda metrics: metrics.exchange_bans("okx", "default"),
     ],
 )
 def test_the_same_labels_give_the_same_object(ask: Callable[[Metrics], object]) -> None:

@@ -8,186 +8,18 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from proxy.config import Address
-from proxy.delivery import Delivery
 from proxy.errors import BotGone, UpstreamError, UpstreamTimeout
-from proxy.exchanges import registry, table
-from proxy.limits.limiter import Limiter
-from proxy.metrics import Metrics
-from proxy.model import Broker, Reply
+from proxy.model import Reply
 from proxy.passage import Passage
-from proxy.pipeline import Pipeline
-from proxy.routes import Front, Site
-from proxy.security.addresses import KnownAddresses
-from proxy.security.failures import Failures
-from proxy.security.replays import Replays
 from proxy.tasks import Drive
-from tests.fakes import (
-    KEY,
-    PASSPHRASE,
-    REAL_KEY,
-    REAL_PASSPHRASE,
-    REAL_SECRET,
-    SECRET,
-    FakeClock,
-    FakeConnections,
-    credentials,
-    respond,
-    signed_request,
-)
+from tests.fakes import KEY, REAL_KEY, respond, signed_request
+from tests.world import ORDER, ORDER_PATH, TOO_MANY, Access, World, message, slug
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from ipaddress import IPv4Address, IPv6Address
 
     from proxy.model import Request
-
-ORDER = (
-    b'{"instId":"BTC-USDT-SWAP","tdMode":"cross","side":"buy","ordType":"limit","px":"1","sz":"1"}'
-)
-ORDER_PATH = b"/api/v5/trade/order"
-TOO_MANY = b'{"msg":"Too Many Requests","code":"50011"}'
-
-
-class Account:
-    """What the pipeline reads of an account."""
-
-    def __init__(self) -> None:
-        self.id = "1"
-        self.user = "alice"
-        self.label = "main"
-        self.uid = ""
-        self.draws: tuple[dict[int, Any], dict[int, Any]] = ({}, {})
-        self.identity = "alice's key"
-        self.code = b""
-        self.grants: frozenset[str] = frozenset()
-        self.disabled = ""
-        self.reason = ""
-        self.credentials = credentials(REAL_KEY, REAL_SECRET, REAL_PASSPHRASE)
-
-
-class Access:
-    """One issued key of that account."""
-
-    def __init__(self) -> None:
-        self.account = Account()
-        self.api_key = KEY
-        self.credentials = credentials(KEY, SECRET, PASSPHRASE)
-        self.networks: tuple[Any, ...] = ()
-
-
-class Accounts:
-    """Loaded unless told otherwise; `allowed` answers for every address."""
-
-    def __init__(self) -> None:
-        self.ready = True
-        self.allowed = True
-
-    def allows(self, access: object, address: IPv4Address | IPv6Address) -> bool:
-        return self.allowed
-
-
-class Log:
-    """Keeps what would be written."""
-
-    def __init__(self) -> None:
-        self.lines: list[tuple[Any, ...]] = []
-        self.faults: list[BaseException] = []
-
-    def write(self, *fields: Any) -> None:
-        self.lines.append(fields)
-
-    def fault(self, what: str, error: BaseException, **fields: str) -> None:
-        self.faults.append(error)
-
-
-class World:
-    """A pipeline with everything it needs."""
-
-    def __init__(self, *script: Any, **settings: Any) -> None:
-        from proxy.answers import Answers
-
-        self.clock = FakeClock()
-        self.connections = FakeConnections(*script)
-        self.access = Access()
-        self.accounts = Accounts()
-        self.log = Log()
-        self.metrics = Metrics()
-        self.replays = Replays(60_000, self.clock.monotonic_ns())
-        exchange = registry.exchanges()["okx"]
-        overrides = settings.pop("overrides", {})
-        self.keys: dict[bytes, Any] = {KEY: self.access}
-        self.site = Site(
-            name="okx",
-            venue="main",
-            exchange=exchange,
-            endpoints=table.resolve(exchange.endpoints, overrides, (10, 2_000_000_000)),
-            accounts=self.keys,
-            broker=Broker(b"OURCODE"),
-            connections=self.connections,
-            authority="exchange.test",
-            egress="default",
-            deadline_ns=8_000_000_000,
-            on_conflict=settings.pop("on_conflict", "replace"),
-            unclassified_limit=(10, 2_000_000_000),
-            metrics=self.metrics,
-        )
-        front = Front(Address("127.0.0.1", 0))
-        front.add(self.site, b"/okx")
-        answers = Answers(self.clock, self.metrics, self.log)  # type: ignore[arg-type]
-        limiter = Limiter(self.clock, jitter_ns=10_000_000)
-        self.pipeline = Pipeline(
-            front,
-            accounts=self.accounts,  # type: ignore[arg-type]
-            delivery=Delivery(limiter, answers, self.clock, 3_000_000_000),
-            replays=self.replays,
-            failures=Failures(),
-            addresses=KnownAddresses(),
-            answers=answers,
-            clock=self.clock,
-            anonymous=settings.pop("anonymous", "known"),
-            unknown_writes=settings.pop("unknown_writes", "refuse"),
-        )
-
-    async def send(self, request: Request) -> Reply:
-        screened = self.pipeline.screen(request)
-        if isinstance(screened, Reply):
-            return screened
-        reply, error = await self.drive(screened)
-        if error is not None:
-            raise error
-        assert reply is not None
-        return reply
-
-    async def drive(self, passage: Passage) -> tuple[Reply | None, BaseException | None]:
-        ended: asyncio.Future[tuple[Reply | None, BaseException | None]] = (
-            asyncio.get_running_loop().create_future()
-        )
-        Drive(
-            self.pipeline.carry(passage), lambda reply, error: ended.set_result((reply, error))
-        ).start()
-        return await ended
-
-    async def order(self, body: bytes = ORDER, **kwargs: Any) -> Reply:
-        return await self.send(
-            signed_request(b"POST", ORDER_PATH, body, clock=self.clock, **kwargs)
-        )
-
-    async def get(self, target: bytes, **kwargs: Any) -> Reply:
-        return await self.send(signed_request(b"GET", target, clock=self.clock, **kwargs))
-
-
-def slug(reply: Reply) -> str:
-    for line in reply.head.split(b"\r\n"):
-        if line.startswith(b"X-Tagproxy-Error: "):
-            return line.partition(b": ")[2].decode()
-    return ""
-
-
-def message(reply: Reply) -> str:
-    text = json.loads(reply.body)["msg"]
-    assert isinstance(text, str)
-    return text
+    from tests.fakes import FakeClock
 
 
 async def test_an_order_leaves_tagged_and_signed_with_the_real_key() -> None:
@@ -472,7 +304,7 @@ async def test_nothing_is_an_authentication_answer_while_accounts_are_not_loaded
 
 async def test_a_stopping_proxy_says_so() -> None:
     world = World()
-    world.pipeline.stopping = True
+    world.admission.stopping = True
     assert slug(await world.order()) == "shutting_down"
 
 
@@ -507,6 +339,8 @@ async def test_a_bot_that_hangs_up_before_the_send_drops_its_request() -> None:
     drive.drop()
     assert isinstance(ended[0], BotGone)
     assert len(world.connections.sent) == 1
+    world.pipeline.gone(passage)
+    assert [line[4] for line in world.log.lines] == ["ok", "bot_gone"]
 
 
 async def test_our_own_fault_after_the_send_is_an_unknown_outcome() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import re
+import shlex
 import tomllib
 from pathlib import Path
 from typing import Final
@@ -75,7 +76,7 @@ def test_every_command_shown_can_be_parsed() -> None:
     shown = [line for line in shells() if line.startswith("tagproxy ")]
     assert shown
     for line in shown:
-        words = line.partition(" <")[0].split()[1:]
+        words = shlex.split(line.partition(" <")[0])[1:]
         parser = cli._parser(cli._COMMANDS[words[0]])
         parser.parse_args(words)
 

@@ -19,14 +19,13 @@ if TYPE_CHECKING:
 EXAMPLE_CODE: Final = "YOURCODE"  # stands in the proxy.toml that we ship
 _BOT_TIMEOUT_NS: Final = 10_000_000_000  # what client libraries wait, most of them
 _OTHERS_READ: Final = 0o004
-_NOT_YET: Final = "is accepted, but this version does nothing with it"
 
 
 def note_cautions(source: Source, config: Config, exchanges: Mapping[str, Exchange]) -> None:
     """Note on `source` everything unwise in a configuration without faults."""
     _ports(source, config)
     _storage(source, config)
-    _not_yet(source, config)
+    _proxies(source, config)
     for name, table in config.exchanges.items():
         at = ("exchanges", name)
         if table.broker_code == EXAMPLE_CODE:
@@ -90,15 +89,15 @@ def _storage(source: Source, config: Config) -> None:
                 source.caution(("storage", "master_key"), f"everyone can read {file}")
 
 
-def _not_yet(source: Source, config: Config) -> None:
-    if config.server.trusted_proxies:
-        source.caution(("server", "trusted_proxies"), _NOT_YET)
-    if config.server.proxy_protocol:
-        source.caution(("server", "proxy_protocol"), _NOT_YET)
-    for name, table in config.exchanges.items():
-        if len(table.egress) > 1:
-            what = f"this version sends from {table.egress[0]} alone"
-            source.caution(("exchanges", name, "egress"), what)
+def _proxies(source: Source, config: Config) -> None:
+    server = config.server
+    if server.proxy_protocol and not server.trusted_proxies and not server.listen.loopback:
+        what = "whoever connects may name any address as its own; list the load balancers"
+        source.caution(("server", "proxy_protocol"), f"{what} in trusted_proxies")
+    for network in server.trusted_proxies:
+        if network.prefixlen == 0:
+            what = "holds everybody: any bot may name any address as its own"
+            source.caution(("server", "trusted_proxies"), what)
 
 
 def _local(origin: Origin) -> bool:

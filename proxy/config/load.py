@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import tomllib
 from dataclasses import replace
@@ -41,7 +42,8 @@ def choose_path(given: str | Path | None) -> Path:
     """The configuration file: the one given, else the one here, else the installed one."""
     if given is not None:
         return Path(given)
-    return _HERE if _HERE.exists() else _INSTALLED
+    # False where this user may not look, as Path.exists is not
+    return _HERE if os.path.exists(_HERE) else _INSTALLED
 
 
 def load(path: Path, environ: Mapping[str, str], exchanges: Mapping[str, Exchange]) -> Config:

@@ -71,6 +71,7 @@ def fault(name: str, exchange: Exchange) -> str:
         "it has no endpoints": not rows,
         "an endpoint stands in its table twice": len({key_of(row) for row in rows}) < len(rows),
         "two endpoints have one label": len({(row.venue, row.label) for row in rows}) < len(rows),
+        "it has no lesson that tells an account's uid": not exchange.lessons,
         "two limits have one name": len({pool.name for pool in exchange.pools})
         < len(exchange.pools),
     }
@@ -85,6 +86,7 @@ _FUNCTIONS = (
     "charges",
     "sign",
     "unsigned_head",
+    "forwarded_head",
     "classify",
     "refusal",
     "client_order_ids",
@@ -93,4 +95,6 @@ _FUNCTIONS = (
     "code_fault",
     "triple_fault",
     "issue",
+    "read_clock",
+    "sample_order",
 )

@@ -13,6 +13,7 @@ from proxy.errors import Fault
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
 
+_DURATION: Final = re.compile(r"([1-9]\d{0,5})(ms|s|m|h)")
 _WINDOW: Final = re.compile(r"([1-9]\d{0,8})/([1-9]\d{0,8})(ms|s|m|h|d)")
 _UNIT_NS: Final = {
     "ms": 1_000_000,
@@ -102,6 +103,18 @@ class Row:
         if found is None:
             raise self.fault(key, f'{text!r} is not a limit such as "20/2s" of at most 31 days')
         return found
+
+    def duration(self, key: str, longest_ns: int) -> int:
+        """Take a duration such as "500ms" in nanoseconds; 0 when it does not stand there."""
+        if key not in self._left:
+            return 0
+        text = self.text(key)
+        found = _DURATION.fullmatch(text)
+        length_ns = int(found[1]) * _UNIT_NS[found[2]] if found is not None else 0
+        if not 0 < length_ns <= longest_ns:
+            most = longest_ns // _UNIT_NS["s"]
+            raise self.fault(key, f'{text!r} is not a duration such as "500ms", {most}s at most')
+        return length_ns
 
     def rows(self, key: str) -> list[Row]:
         """Take an array of inline tables."""

@@ -9,10 +9,10 @@ bytes come in.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol, final
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, final
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from proxy.errors import Slug
     from proxy.model import (
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
         Credentials,
         Endpoint,
         KeyTriple,
+        Learned,
         OnConflict,
         Outbound,
         Pool,
@@ -102,6 +103,13 @@ class UnsignedHead(Protocol):
     def __call__(self, request: Request) -> bytes: ...
 
 
+class ForwardedHead(Protocol):
+    """The header lines (CRLF-ended) of the bot's own authentication, to be forwarded as they
+    came: for accounts whose secret we do not hold. Raises `Refusal`: `bad_request`."""
+
+    def __call__(self, request: Request) -> bytes: ...
+
+
 class Classify(Protocol):
     """Say what an answer means. Never raises, whatever the bytes."""
 
@@ -115,6 +123,22 @@ class RenderRefusal(Protocol):
     """
 
     def __call__(self, slug: Slug, path: bytes, detail: str) -> tuple[int, bytes]: ...
+
+
+@final
+class Lesson(NamedTuple):
+    """A private read that tells what the exchange knows of an account.
+
+    `read` returns None for an answer that tells nothing, and never raises. `every_ns` is after
+    how long it is asked again, 0 for once; `wanted` says by what is known whether it is asked.
+    """
+
+    method: bytes
+    path: bytes
+    suffix: bytes  # the query as sent, with its question mark, or empty
+    read: Callable[[Response], Learned | None]
+    every_ns: int
+    wanted: Callable[[Learned], bool]
 
 
 @final
@@ -135,6 +159,7 @@ class Exchange:
     charges: Charges
     sign: Sign
     unsigned_head: UnsignedHead
+    forwarded_head: ForwardedHead
     classify: Classify
     refusal: RenderRefusal
     client_order_ids: ClientOrderIds
@@ -143,6 +168,10 @@ class Exchange:
     code_fault: CodeFault
     triple_fault: TripleFault
     issue: Issue
+    lessons: tuple[Lesson, ...]  # the first tells the uid, and is asked before all else
+    clock_path: bytes  # a public read that tells the exchange's time
+    read_clock: ReadClock
+    sample_order: SampleOrder
 
 
 class ClientOrderIds(Protocol):
@@ -179,3 +208,18 @@ class Issue(Protocol):
     """Make a key triple in the exchange's own form out of 64 random bytes."""
 
     def __call__(self, random: bytes) -> KeyTriple: ...
+
+
+class ReadClock(Protocol):
+    """The exchange's time, Unix ms, in the answer of `clock_path`; None when it tells none."""
+
+    def __call__(self, body: bytes) -> int | None: ...
+
+
+class SampleOrder(Protocol):
+    """A plain order as a bot would send it, to show what tagging makes of it; never sent.
+
+    Returns the method, the path and the body.
+    """
+
+    def __call__(self) -> tuple[bytes, bytes, bytes]: ...

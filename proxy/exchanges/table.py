@@ -32,6 +32,7 @@ _PATH: Final = re.compile(r"(/([A-Za-z0-9_.*-]+|\{[A-Za-z][A-Za-z0-9_]*\}))+")
 _NAME: Final = re.compile(r"[\x21-\x7e]+( [\x21-\x7e]+)*")
 _ITEMS_MAX: Final = 1000
 _WEIGHT_MAX: Final = 100_000
+_COPY_NS_MAX: Final = 60_000_000_000
 
 Key = tuple[str, str, str, str]  # venue, method, path, op
 
@@ -257,8 +258,11 @@ class _Reader:
             note=row.text("note", ""),
             confidence=row.word("confidence", ("docs", "seed", "sdk", "guess"), ""),
             label=label,
+            copy_ns=row.duration("copy", _COPY_NS_MAX),
         )
         row.done()
+        if endpoint.copy_ns and (method, endpoint.permission) != ("GET", "public"):
+            raise row.fault("copy", "only a public GET may be answered from a copy")
         if method == "GET" and endpoint.action is not Action.READ:
             raise row.fault("action", "a GET only reads")
         self._rows[key_of(endpoint)] = endpoint

@@ -57,19 +57,9 @@ def test_a_plain_configuration_is_wise(loaded: Load) -> None:
             ),
         ),
         (
-            '[server]\ntrusted_proxies = ["10.0.0.0/8"]\n',
+            '[server]\ntrusted_proxies = ["10.0.0.0/8", "0.0.0.0/0"]\n',
             "",
-            "2: server.trusted_proxies: is accepted, but this version does nothing with it",
-        ),
-        (
-            "[server]\nproxy_protocol = true\n",
-            "",
-            "2: server.proxy_protocol: is accepted, but this version does nothing with it",
-        ),
-        (
-            "",
-            'egress = ["127.0.0.2", "127.0.0.3"]\n',
-            "8: exchanges.okx.egress: this version sends from 127.0.0.2 alone",
+            ("2: server.trusted_proxies: holds everybody: any bot may name any address as its own"),
         ),
         (
             "",
@@ -127,3 +117,11 @@ def test_a_venues_own_port_counts_as_a_bots_port(loaded: Load) -> None:
     text = WHOLE.replace('kind = "okx"', 'kind = "duo"')
     config = loaded(text + '[exchanges.okx.futures]\nlisten = "0.0.0.0:1"\n')
     assert [caution.key for caution in config.cautions] == ["exchanges.okx.futures.listen"]
+
+
+def test_a_proxy_protocol_that_anybody_may_speak_is_told(loaded: Load) -> None:
+    text = '[server]\nlisten = "0.0.0.0:1"\nproxy_protocol = true\n'
+    config = loaded(text + WHOLE)
+    assert "server.proxy_protocol" in [caution.key for caution in config.cautions]
+    listed = loaded(text + 'trusted_proxies = ["10.0.0.0/8"]\n' + WHOLE)
+    assert "server.proxy_protocol" not in [caution.key for caution in listed.cautions]

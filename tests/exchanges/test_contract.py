@@ -17,7 +17,17 @@ from proxy.exchanges.mac import Mac
 from proxy.exchanges.registry import exchanges
 from proxy.exchanges.spec import Exchange
 from proxy.exchanges.table import resolve
-from proxy.model import Broker, Claim, Credentials, Endpoint, Outbound, Request, Response, Tagged
+from proxy.model import (
+    NO_BAN,
+    Broker,
+    Claim,
+    Credentials,
+    Endpoint,
+    Outbound,
+    Request,
+    Response,
+    Tagged,
+)
 
 KINDS: Final = ("sign", "verify_ok", "verify_bad", "tag", "classify", "limits")
 HERE: Final = Path(__file__).parent
@@ -146,6 +156,7 @@ def test_answers_mean_what_the_exchange_says(exchange: Exchange, row: dict[str, 
         row["order_ids"],
     )
     assert (verdict.rate_refused, verdict.processed) == (row["rate_refused"], row["processed"])
+    assert verdict.ban_ms == row.get("ban_ms", NO_BAN)
 
 
 @pytest.mark.parametrize(("exchange", "row"), vectors("limits"))

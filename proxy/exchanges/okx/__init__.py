@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
-from proxy.exchanges.okx.auth import TIMESTAMP_WINDOW_MS, identify, sign, unsigned_head, verify
+from proxy.exchanges.okx.auth import (
+    TIMESTAMP_WINDOW_MS,
+    forwarded_head,
+    identify,
+    sign,
+    unsigned_head,
+    verify,
+)
 from proxy.exchanges.okx.broker import code_fault, tag
 from proxy.exchanges.okx.charges import charges
 from proxy.exchanges.okx.content import client_order_ids, read, reduces
 from proxy.exchanges.okx.keys import issue, triple_fault
+from proxy.exchanges.okx.lessons import LESSONS
+from proxy.exchanges.okx.probe import CLOCK_PATH, read_clock, sample_order
 from proxy.exchanges.okx.reply import classify, refusal
 from proxy.exchanges.okx.rows import TABLE, sensitive_class
 from proxy.exchanges.spec import Exchange
@@ -25,6 +34,7 @@ EXCHANGE = Exchange(
     charges=charges,
     sign=sign,
     unsigned_head=unsigned_head,
+    forwarded_head=forwarded_head,
     classify=classify,
     refusal=refusal,
     client_order_ids=client_order_ids,
@@ -33,4 +43,8 @@ EXCHANGE = Exchange(
     code_fault=code_fault,
     triple_fault=triple_fault,
     issue=issue,
+    lessons=LESSONS,
+    clock_path=CLOCK_PATH,
+    read_clock=read_clock,
+    sample_order=sample_order,
 )

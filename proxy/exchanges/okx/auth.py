@@ -31,6 +31,7 @@ _HEADERS: Final = (
     b"ok-access-timestamp",
     b"ok-access-passphrase",
 )
+_SHOWN: Final = tuple(name.upper() for name in _HEADERS)
 _DEMO: Final = b"x-simulated-trading: 1\r\n"
 _EXPIRES: Final = re.compile(rb"[0-9]{1,15}")
 _TIMESTAMP: Final = re.compile(
@@ -80,6 +81,17 @@ def _is_demo(request: Request) -> bool:
 def unsigned_head(request: Request) -> bytes:
     """What a public request without a key carries: whether it asks the demo or the live market."""
     return _DEMO if _is_demo(request) else b""
+
+
+def forwarded_head(request: Request) -> bytes:
+    """The bot's own four headers as they came, and the demo flag. Raises `Refusal`."""
+    get = request.headers.get
+    lines = b"".join(
+        b"%b: %b\r\n" % (name, value)
+        for name, value in zip(_SHOWN, map(get, _HEADERS), strict=True)
+        if value
+    )
+    return lines + (_DEMO if _is_demo(request) else b"")
 
 
 @lru_cache(maxsize=256)

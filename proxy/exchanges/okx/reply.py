@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 import orjson
 
-from proxy.model import Action, Endpoint, Response, Verdict
+from proxy.exchanges.edge import ban_ms
+from proxy.model import NO_BAN, Action, Endpoint, Response, Verdict
 
 if TYPE_CHECKING:
     from proxy.errors import Slug
@@ -21,6 +22,10 @@ _RATE_CODES: Final = frozenset(("50011", "50040", "50061", "58102"))
 _SUBACCOUNT_RATE_CODE: Final = "50061"
 # Time-out, unavailable, busy, system error: an order may have got through all the same.
 _UNKNOWN_CODES: Final = frozenset(("50004", "50001", "50013", "50026"))
+# The key is wrong, frozen, of another site or market, or not for our address.
+_KEY_CODES: Final = frozenset(
+    ("50100", "50101", "50105", "50110", "50111", "50113", "50114", "50119")
+)
 _OK: Final = b'{"code":"0"'
 _CODE: Final = re.compile(rb'"code"\s*:\s*"?(\d{1,8})"?')
 _PREFIX_BYTES: Final = 512
@@ -85,7 +90,7 @@ def classify(endpoint: Endpoint, response: Response) -> Verdict:
         answer = None
     code = _text(answer.get("code")) if type(answer) is dict else ""
     if not code:
-        return _unreadable(response.status)
+        return _unreadable(response)
     data = answer.get("data")
     items = [item if type(item) is dict else {} for item in data] if type(data) is list else []
     if code == "0" and 200 <= response.status < 300:
@@ -113,15 +118,17 @@ def _write_verdict(status: int, code: str, items: list[dict[str, Any]]) -> Verdi
         item_code for item in items if (item_code := _text(item.get("sCode"))) not in ("0", "")
     ]
     if not failed:
-        return Verdict("exchange_error", code, order_ids, "*" if status == 429 else "")
+        limited = "*" if status == 429 else ""
+        refused = code in _KEY_CODES
+        return Verdict("exchange_error", code, order_ids, limited, key_refused=refused)
     if any(item_code in _UNKNOWN_CODES for item_code in failed):
         return Verdict("unknown", failed[0], order_ids)
-    limited = [item_code for item_code in failed if item_code in _RATE_CODES]
-    if not limited:
+    rate_codes = [item_code for item_code in failed if item_code in _RATE_CODES]
+    if not rate_codes:
         return Verdict("exchange_error", failed[0], order_ids)
-    processed = len(limited) < len(items)
+    processed = len(rate_codes) < len(items)
     return Verdict(
-        "exchange_error", limited[0], order_ids, _pool_of(limited[0]), processed=processed
+        "exchange_error", rate_codes[0], order_ids, _pool_of(rate_codes[0]), processed=processed
     )
 
 
@@ -129,9 +136,13 @@ def _any_done(items: list[dict[str, Any]]) -> bool:
     return any(_text(item.get("sCode")) == "0" for item in items)
 
 
-def _unreadable(status: int) -> Verdict:
-    """No code in the answer to a write. A bare 429 is a refusal, but of what is not certain."""
-    if status == 429:
+def _unreadable(response: Response) -> Verdict:
+    """No code in the answer to a write: the edge's refusal, or nobody knows. A bare 429 is a
+    refusal, but of what is not certain."""
+    banned_ms = ban_ms(response)
+    if banned_ms != NO_BAN:
+        return Verdict("exchange_error", "", "", processed=False, ban_ms=banned_ms)
+    if response.status == 429:
         return Verdict("exchange_error", "", "", "*")
     return Verdict("unknown", "", "")
 
@@ -144,11 +155,15 @@ def _read_verdict(response: Response) -> Verdict:
         return Verdict("ok", "0", "")
     match = _CODE.search(body, 0, _PREFIX_BYTES)
     code = match[1].decode() if match else ""
+    if not code:
+        banned_ms = ban_ms(response)
+        if banned_ms != NO_BAN:
+            return Verdict("exchange_error", "", "", processed=False, ban_ms=banned_ms)
     if code in _RATE_CODES or (status == 429 and code not in _UNKNOWN_CODES):
         return Verdict("exchange_error", code, "", _pool_of(code), processed=False)
     if status == 200 and (code == "0" or (not code and _is_data(body))):
         return Verdict("ok", code, "")
-    return Verdict("exchange_error", code, "")
+    return Verdict("exchange_error", code, "", key_refused=code in _KEY_CODES)
 
 
 def _is_data(body: bytes) -> bool:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from proxy.errors import Slug
 from proxy.exchanges.okx import EXCHANGE
-from proxy.model import Action, Response
+from proxy.model import NO_BAN, Action, Response
 
 ROWS = {endpoint.label: endpoint for endpoint in EXCHANGE.endpoints}
 
@@ -82,7 +82,7 @@ answers = st.one_of(
 def test_any_answer_has_a_meaning(label: str, status: int, body: bytes) -> None:
     verdict = EXCHANGE.classify(ROWS[label], Response(status, [], body, keep_alive=True))
     assert verdict.outcome in ("ok", "exchange_error", "unknown")
-    assert verdict.processed or verdict.rate_refused
+    assert verdict.processed or verdict.rate_refused or verdict.ban_ms != NO_BAN
     if ROWS[label].action is Action.READ:
         assert verdict.outcome != "unknown"
     elif verdict.outcome == "ok":
@@ -97,3 +97,50 @@ def test_the_list_of_order_ids_is_bounded() -> None:
         ROWS["POST trade/batch-orders"], Response(200, [], body, keep_alive=True)
     )
     assert verdict.order_ids.split(",") == [str(number) * 3 for number in range(20)]
+
+
+_PAGE = b"<html><body>error code: 1015</body></html>"
+
+
+@pytest.mark.parametrize("label", ["POST trade/order", "GET trade/order"])
+@pytest.mark.parametrize(
+    ("status", "headers", "body", "ban_ms"),
+    [
+        (403, [], b"<html>Forbidden</html>", 0),
+        (403, [], b"", 0),
+        (418, [(b"retry-after", b"120")], b"", 120_000),
+        (429, [], _PAGE, 0),
+        (429, [], b"error code: 1015", 0),
+        (429, [(b"retry-after", b"30")], b"", 30_000),
+        (
+            429,
+            [
+                (b"date", b"Sat, 21 Nov 2026 08:00:00 GMT"),
+                (b"retry-after", b"Sat, 21 Nov 2026 08:01:30 GMT"),
+            ],
+            _PAGE,
+            90_000,
+        ),
+        (429, [(b"retry-after", b"soon")], _PAGE, 0),
+        (429, [(b"retry-after", b"9" * 30)], _PAGE, 604_800_000),
+        (429, [], b"", NO_BAN),
+        (502, [(b"retry-after", b"30")], _PAGE, NO_BAN),
+        (403, [], b'{"code":"50035","msg":"bind an IP"}', NO_BAN),
+        (429, [(b"retry-after", b"1")], b'{"code":"50011","msg":"Too Many Requests"}', NO_BAN),
+    ],
+)
+def test_the_edges_refusal_is_of_our_address_and_did_nothing(
+    label: str, status: int, headers: list[tuple[bytes, bytes]], body: bytes, ban_ms: int
+) -> None:
+    verdict = EXCHANGE.classify(ROWS[label], Response(status, headers, body, keep_alive=True))
+    assert verdict.ban_ms == ban_ms
+    if ban_ms != NO_BAN:
+        assert (verdict.processed, verdict.key_refused) == (False, False)
+
+
+@pytest.mark.parametrize("label", ["POST trade/order", "GET trade/order"])
+@pytest.mark.parametrize(("code", "refused"), [("50111", True), ("50110", True), ("51000", False)])
+def test_an_answer_tells_whether_the_key_is_taken(label: str, code: str, refused: bool) -> None:
+    body = json.dumps({"code": code, "msg": "no"}).encode()
+    verdict = EXCHANGE.classify(ROWS[label], Response(401, [], body, keep_alive=True))
+    assert verdict.key_refused is refused

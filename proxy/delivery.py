@@ -66,11 +66,9 @@ class Delivery:
             connection = None if repeated else self._at_once(egress, slots)
             if connection is None:
                 connection = await self._admit(passage, slots, fresh=repeated)
-            if egress.rests_until_ns and clock.monotonic_ns() < egress.rests_until_ns:
-                slots.refund()
-                connection.give_back()
-                slots = self._ticket(passage, charges, outbound)
-                continue
+                if connection is None:  # not from this address
+                    slots = self._ticket(passage, charges, outbound)
+                    continue
             answered = self._send(passage, outbound, broker, slots, connection)
             try:
                 response = await answered
@@ -103,14 +101,18 @@ class Delivery:
         passage.deadline_ns = passage.request.started_ns + passage.route.site.deadline_ns
         return self._ticket(passage, charges, outbound)
 
-    @staticmethod
-    def _at_once(egress: Egress, slots: Ticket) -> Connection | None:
+    def _at_once(self, egress: Egress, slots: Ticket) -> Connection | None:
         """A connection with every slot taken, if nothing has to be waited for."""
+        if egress.rests_until_ns and self._rests(egress):
+            return None
         connection = egress.connections.take()
         if connection is None or slots.take():
             return connection
         connection.give_back()
         return None
+
+    def _rests(self, egress: Egress) -> bool:
+        return self._clock.monotonic_ns() < egress.rests_until_ns
 
     def _ticket(self, passage: Passage, charges: Sequence[Charge], outbound: Outbound) -> Ticket:
         """The slots that the request needs, none taken yet. Raises `Refusal`."""
@@ -132,8 +134,12 @@ class Delivery:
                 return expiry_ns
         return until_ns
 
-    async def _admit(self, passage: Passage, slots: Ticket, *, fresh: bool) -> Connection:
-        """Wait for a connection and for every slot; return with both, got at one instant."""
+    async def _admit(self, passage: Passage, slots: Ticket, *, fresh: bool) -> Connection | None:
+        """Wait for a connection and for every slot; return with both, got at one instant.
+
+        None where the request had better leave from another address: this one rests by now, or
+        cannot be connected from.
+        """
         egress = passage.egress
         assert egress is not None
         connections = egress.connections
@@ -146,17 +152,30 @@ class Delivery:
                     await self._connected(egress, passage.deadline_ns)
                     continue
                 if slots.take():
-                    return connection
+                    break
                 connection.give_back()
                 await self._wait(passage, slots)
                 connection = connections.take()
                 if connection is not None:
-                    return connection
+                    break
                 slots.refund()
         except UpstreamError as error:
+            if not fresh and self._goes_round(passage, egress, error):
+                return None
             # a repeated read was sent once
             slug: Slug = "upstream_unknown" if fresh else "upstream_unreachable"
             raise Refusal(slug, str(error)) from error
+        if self._rests(egress):
+            slots.refund()
+            connection.give_back()
+            return None
+        return connection
+
+    def _goes_round(self, passage: Passage, egress: Egress, error: UpstreamError) -> bool:
+        """Whether another address may do where no connection can be had from this one."""
+        if len(passage.route.site.egresses) == 1 or isinstance(error, UpstreamTimeout):
+            return False
+        return egress.unreachable(self._clock.monotonic_ns())
 
     @staticmethod
     async def _connected(egress: Egress, until_ns: int) -> None:
@@ -238,7 +257,7 @@ class Delivery:
         exchange = site.exchange
         head = exchange.forwarded_head if manner == FORWARDED else exchange.unsigned_head
         signed = Signed(outbound.path + outbound.suffix, head(request), outbound.body)
-        if passage.route.shared:
+        if manner == UNSIGNED:
             return message(outbound.method, signed, site, NOBODYS)
         return message(outbound.method, signed, site, request)
 

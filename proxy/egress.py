@@ -29,6 +29,7 @@ REST_FIRST_NS: Final = 5_000_000_000  # where the exchange does not say; doubled
 REST_MAX_NS: Final = 300_000_000_000
 ODD_NS: Final = 3_600_000_000_000  # for how long an asker whose requests the edge minds is known
 _ODD_MAX: Final = 100
+AVOIDED_NS: Final = 10_000_000_000  # after no connection could be had
 _ROUND_NS: Final = 60_000_000_000  # how often all addresses are tried for one key
 _FORBIDDEN: Final = 403
 _MS: Final = 1_000_000
@@ -40,6 +41,7 @@ class Egress:
     """One local address towards one exchange host. "default": the system chooses it."""
 
     __slots__ = (
+        "_avoided_ns",
         "_bans",
         "_met",
         "_odd",
@@ -67,6 +69,7 @@ class Egress:
         # whose budgets "per IP" these are: one for live and demo, since nobody says they are two
         self.subject: Subject = (host, address, False)
         self.rests_until_ns = 0
+        self._avoided_ns = 0  # until when others go first: no connection can be had
         self._bans = bans
         self._report = report
         self.strikes = 0  # bans of unknown length since the last good answer
@@ -96,6 +99,16 @@ class Egress:
             self._report(self.address, -(-ban_ms * _MS // _S))
         return True
 
+    def unreachable(self, now_ns: int) -> bool:
+        """No connection can be had from here. Return whether that is news."""
+        is_news = now_ns >= self._avoided_ns
+        self._avoided_ns = now_ns + AVOIDED_NS
+        return is_news
+
+    def serves(self, now_ns: int) -> bool:
+        """Whether this address may be used, and can as far as is known."""
+        return now_ns >= self.rests_until_ns and now_ns >= self._avoided_ns
+
     def recovered(self, who: str) -> None:
         """After bans the exchange answers as it should, `who` first."""
         if self._met not in ("", who):
@@ -115,9 +128,9 @@ def home_of(egresses: tuple[Egress, ...], standing: Standing, now_ns: int) -> Eg
         return egress
     usable = _home(egresses, standing).usable
     for egress in usable:
-        if now_ns >= egress.rests_until_ns:
+        if egress.serves(now_ns):
             return egress
-    raise _all_rest(usable, now_ns)
+    return awake(usable, now_ns)[0]
 
 
 def moves_on(passage: Passage, response: Response, verdict: Verdict, now_ns: int) -> bool:
@@ -235,7 +248,10 @@ def _rank(account_id: str, address: str) -> bytes:
 
 
 def awake(egresses: tuple[Egress, ...], now_ns: int) -> list[Egress]:
-    """Return the addresses that do not rest. Raises `Refusal` (`exchange_ban`) if all do."""
+    """Return the addresses to use now. Raises `Refusal` (`exchange_ban`) if all rest."""
+    found = [egress for egress in egresses if egress.serves(now_ns)]
+    if found:
+        return found
     found = [egress for egress in egresses if now_ns >= egress.rests_until_ns]
     if not found:
         raise _all_rest(egresses, now_ns)

@@ -167,7 +167,8 @@ class Route:
         self.guarded = unclassified or endpoint.sensitive != ""  # not for every account
         self.public = endpoint.permission == "public"
         # the same for everybody: sent without a key, once for all who ask at a time
-        self.shared = self.public and self.read and not unclassified
+        get = endpoint.method == "GET"
+        self.shared = self.public and self.read and get and not unclassified
         self.local = endpoint is ME  # answered here
         self.priority = (
             CANCELS

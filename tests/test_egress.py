@@ -9,7 +9,7 @@ import pytest
 from proxy.accounts.activity import Activity
 from proxy.accounts.standing import Identity, Standing
 from proxy.egress import REST_MAX_NS, Egress, home_of
-from proxy.errors import Refusal
+from proxy.errors import Refusal, UpstreamError
 from proxy.metrics import Count
 from proxy.model import Reply
 from tests.fakes import FakeConnections, respond
@@ -370,3 +370,46 @@ async def test_reads_that_wait_for_connections_spread_as_if_they_had_their_slots
     assert {reply.status for reply in await asyncio.gather(*asked)} == {200}
     assert [len(pool.sent) for pool in world.pools.values()] == [40, 40, 40]
     assert [egress.connecting for egress in world.egresses] == [0, 0, 0]
+
+
+NO_ROUTE = UpstreamError("cannot connect: Cannot assign requested address", sent=False)
+
+
+def cut_off(pool: FakeConnections) -> None:
+    pool.free = 0
+    pool.refused = NO_ROUTE
+
+
+@pytest.mark.parametrize("target", [b"/api/v5/account/balance", b"/api/v5/market/books"])
+async def test_from_an_address_that_cannot_connect_nothing_leaves(target: bytes) -> None:
+    world = World(egresses=THREE[:2])
+    first, second = ranked(world)
+    cut_off(first)
+    for number in range(5):
+        assert (await world.get(target + b"?x=%d" % number)).status == 200
+    assert (len(first.sent), len(second.sent)) == (0, 5)
+    assert world.rested == []
+    first.free = 4
+    world.clock.advance_ms(10_000)
+    await world.order()
+    assert len(first.sent) == 1
+
+
+async def test_when_no_address_can_connect_the_bot_hears_of_it_at_once() -> None:
+    world = World(egresses=THREE)
+    for pool in world.pools.values():
+        cut_off(pool)
+    for _ in range(3):
+        reply = await world.order()
+        assert slug(reply) == "upstream_unreachable"
+        assert "Cannot assign" in message(reply)
+
+
+async def test_an_address_that_rests_is_no_way_out_for_one_that_cannot_connect() -> None:
+    world = World(egresses=THREE[:2])
+    first, second = ranked(world)
+    cut_off(first)
+    second.script.append(respond(418, b"", (b"retry-after", b"60")))
+    for size in (1, 2):
+        assert slug(await world.order(sized(size))) == "upstream_unreachable"
+    assert len(second.sent) == 1

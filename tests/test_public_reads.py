@@ -283,3 +283,27 @@ async def test_whoever_has_no_time_left_asks_nothing_again() -> None:
     land(world.connections)
     replies = await asyncio.gather(*asked)
     assert [slug(reply) for reply in replies] == ["upstream_unknown", "upstream_unknown", ""]
+
+
+async def test_a_read_that_is_posted_leaves_with_its_body_and_is_nobody_elses() -> None:
+    world = World(held(), held(), held())
+    target = b"/api/v5/tradingBot/grid/min-investment"
+    bodies = [b'{"instId":"BTC-USDT"}', b'{"instId":"ETH-USDT"}']
+    requests = [
+        signed_request(b"POST", target, body, clock=world.clock, at_ms=world.clock.wall_ms() + at)
+        for at, body in enumerate(bodies)
+    ]
+    bare = signed_request(b"POST", target, bodies[0], clock=world.clock)
+    for name in [name for name in bare.headers if name.startswith(b"ok-")]:
+        del bare.headers[name]
+    asked = [asyncio.ensure_future(world.send(request)) for request in (*requests, bare)]
+    for _ in range(5):
+        await asyncio.sleep(0)
+    for _ in range(3):
+        land(world.connections)
+    assert [how(reply) for reply in await asyncio.gather(*asked)] == [b"", b"", b""]
+    sent = [data.partition(b"\r\n\r\n") for data in world.connections.sent]
+    assert [body for _, _, body in sent] == [*bodies, bodies[0]]
+    for head, _, _ in sent:
+        assert b"Content-Type: application/json" in head
+    assert [b"OK-ACCESS-SIGN: " in head for head, _, _ in sent] == [True, True, False]

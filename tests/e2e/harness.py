@@ -82,6 +82,17 @@ class Simulator:
         shown: dict[str, int] = self.control("GET", "breaches")["breaches"]
         return shown
 
+    @property
+    def sources(self) -> dict[str, dict[str, int]]:
+        """Where connections and requests came from; see proxy.sim.door."""
+        shown: dict[str, dict[str, int]] = self.control("GET", "sources")
+        return shown
+
+    def arrivals(self, *fields: str) -> list[tuple[Any, ...]]:
+        """These fields of every request that reached the exchange, and nothing else of them."""
+        shown = self.control("GET", f"requests?fields={','.join(fields)}")
+        return [tuple(each[field] for field in fields) for each in shown]
+
     def fault(self, kind: str, **fields: Any) -> None:
         """Spoil the next request; see proxy.sim.faults."""
         self.control("POST", "faults", {"kind": kind, **fields})
@@ -240,6 +251,8 @@ def _value(value: Any) -> str:
     """JSON's scalars and arrays of them are TOML's too."""
     if isinstance(value, dict):
         return "{ " + ", ".join(f"{key} = {_value(each)}" for key, each in value.items()) + " }"
+    if isinstance(value, list):
+        return "[" + ", ".join(map(_value, value)) + "]"
     return json.dumps(value)
 
 

@@ -10,13 +10,19 @@ import contextlib
 import itertools
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, final
+from typing import Any, Final, final
 
 from tests.e2e.bot import ORDER, Answered, Bot, Triple
 from tests.e2e.harness import Proxy, Sections, Simulator, proxy_in, simulator_in
 from tests.e2e.processes import eventually
+
+QUESTIONS: Final = (
+    "/api/v5/account/config",
+    "/api/v5/trade/account-rate-limit",
+    "/api/v5/copytrading/instruments",
+)
 
 
 @final
@@ -33,16 +39,35 @@ class House:
         self.newest = "alice"  # the name of the user added last
         self._names = (f"user{number}" for number in itertools.count())
 
+    def introduce(self) -> None:
+        """Let the proxy ask who alice is, so that no test of hers meets that."""
+        assert placed(self.own_bot.call("GET", "/api/v5/account/balance"))
+        eventually("all is asked", lambda: sum(map(is_question, self.simulator.requests)) == 2)
+        self.forget()
+
     def newcomer(self, *options: str, **fields: Any) -> Bot:
         """Add another user with issued credentials while the proxy runs."""
         real = self.simulator.add_user(**fields)
         self.newest = next(self._names)
         return self.proxy.bot(self.proxy.add_user(self.newest, real, *options))
 
+    def newcomers(self, *uids: str) -> dict[str, Bot]:
+        """Add a user for each uid at once, while the proxy runs; their bots sign with the
+        exchange's own keys."""
+        reals = {uid: self.simulator.add_user(uid) for uid in uids}
+        lines = [
+            json.dumps({"name": f"uid{uid}", "exchange": "okx"} | json.loads(real.as_json()))
+            for uid, real in reals.items()
+        ]
+        done = self.proxy.run("users", "import", "-", stdin="\n".join(lines))
+        assert done.returncode == 0, done
+        eventually("the new users are known", lambda: all(map(self.proxy.knows, reals.values())))
+        return {uid: self.proxy.bot(real) for uid, real in reals.items()}
+
     @property
     def received(self) -> list[dict[str, Any]]:
-        """What reached the exchange in this test."""
-        return self.simulator.requests
+        """What reached the exchange in this test, but for what the proxy asked of its own."""
+        return [each for each in self.simulator.requests if not is_question(each)]
 
     @property
     def last_body(self) -> bytes:
@@ -71,7 +96,16 @@ def house_in(
         real = simulator.add_user()
         issued = proxy.add_user("alice", real)
         proxy.start(wait=wait)
-        yield House(simulator, proxy, real, issued)
+        house = House(simulator, proxy, real, issued)
+        if wait:
+            house.introduce()
+        yield house
+
+
+def is_question(request: Mapping[str, Any]) -> bool:
+    """Tell whether the proxy itself asked this, to know an account; bots name a content type."""
+    names = {name.lower() for name, _ in request["headers"]}
+    return request["target"].partition("?")[0] in QUESTIONS and "content-type" not in names
 
 
 def order(**changes: Any) -> dict[str, Any]:

@@ -6,25 +6,29 @@ import asyncio
 import itertools
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Final, final
+from urllib.parse import urlsplit
 
 import aiohttp
 
-from tests.e2e.bot import ORDER, Bot
+from tests.e2e.bot import ORDER, Answered, Bot
 from tests.e2e.harness import Simulator
 
 ORDER_PATH: Final = "/api/v5/trade/order"
 RETRY_S: Final = 0.05
+_DIALS: Final = 200  # connections opened at a time
 SECOND_NS: Final = 1_000_000_000
 
 
 @final
 @dataclass
 class Flood:
-    """Workers that send one order after another, and how they were answered."""
+    """Workers that send one order after another, and how they were answered; one that was
+    refused by the proxy pauses for `pause_s`."""
 
+    pause_s: float = 0.0
     stop_at: float = 0.0  # monotonic, seconds
     answers: Counter[str] = field(default_factory=Counter)  # by slug; "ok"; "cut"
     _names: Iterator[int] = field(default_factory=itertools.count)
@@ -51,6 +55,8 @@ class Flood:
                 await asyncio.sleep(RETRY_S)
                 continue
             self.answers[answer.slug or ("ok" if answer.code == "0" else answer.code)] += 1
+            if answer.slug and self.pause_s:
+                await asyncio.sleep(self.pause_s)
 
 
 @final
@@ -98,3 +104,39 @@ def lanes_at(simulator: Simulator, path: str) -> dict[str, Lane]:
 
 def _quoted(name: str) -> str:
     return name.replace("#", "%23").replace(" ", "%20")
+
+
+@final
+@dataclass
+class Burst:
+    """Requests that all leave at one moment, each on a connection of its own that is open by
+    then; how they were answered, and how long after that moment."""
+
+    answers: list[Answered] = field(default_factory=list)
+    seconds: list[float] = field(default_factory=list)
+
+    async def run(self, bot: Bot, requests: Callable[[], list[bytes]]) -> None:
+        """Send `requests()`, made and signed when everybody is connected."""
+        url = urlsplit(bot.base_url)
+        count = len(requests())
+        ends: list[tuple[asyncio.StreamReader, asyncio.StreamWriter]] = []
+        for _ in range(0, count, _DIALS):
+            dials = min(_DIALS, count - len(ends))
+            ends += await asyncio.gather(
+                *(asyncio.open_connection(url.hostname, url.port) for _ in range(dials))
+            )
+        signed = requests()
+        began = time.monotonic()
+        for (_, writer), request in zip(ends, signed, strict=True):
+            writer.write(request)
+        await asyncio.gather(*(self._read(reader, began) for reader, _ in ends))
+        for _, writer in ends:
+            writer.close()
+
+    async def _read(self, reader: asyncio.StreamReader, began: float) -> None:
+        first, *lines = (await reader.readuntil(b"\r\n\r\n")).decode().split("\r\n")
+        pairs = (line.partition(":") for line in lines if line)
+        headers = {name.lower(): value.strip() for name, _, value in pairs}
+        body = await reader.readexactly(int(headers["content-length"]))
+        self.seconds.append(time.monotonic() - began)
+        self.answers.append(Answered(int(first.split()[1]), headers, body))

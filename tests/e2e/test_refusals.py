@@ -1,7 +1,7 @@
 """What the proxy itself refuses, as a bot sees it: status, code, words, facts, headers.
 
-`internal`, `exchange_ban`, `shutting_down` and `not_ready` cannot be provoked from outside in a
-test that is not a race; `tests/test_pipeline.py` has them.
+`internal`, `shutting_down` and `not_ready` cannot be provoked from outside in a test that is not a
+race, `tests/test_pipeline.py` has them; `exchange_ban` is in `test_bans.py`.
 """
 
 from __future__ import annotations

@@ -4,14 +4,15 @@ without dropping a connection of those that stay."""
 from __future__ import annotations
 
 import asyncio
-import ssl
-from typing import TYPE_CHECKING, Final, TypeAlias, final
+from typing import TYPE_CHECKING, TypeAlias, final
 
 from proxy.errors import CommandError
+from proxy.net.certificates import BadCertificate, RenewableTls, server_context
 from proxy.net.server import Listener, ServerLimits
 from proxy.passage import Passage
 
 if TYPE_CHECKING:
+    import ssl
     from collections.abc import Callable, Iterable
     from pathlib import Path
 
@@ -23,22 +24,6 @@ if TYPE_CHECKING:
 
 Around: TypeAlias = "Callable[[Handler[Passage]], Handler[Passage]]"
 Networks: TypeAlias = "tuple[Network, ...]"
-
-
-@final
-class _Tls:
-    """TLS of the listeners, which keep `context` for life: it hands every handshake over to
-    `newest`. A certificate loaded into it would stand beside one of another kind of key."""
-
-    def __init__(self, first: ssl.SSLContext) -> None:
-        self.context = self.newest = first
-        first.sni_callback = self._hand_over
-
-    def _hand_over(
-        self, connection: ssl.SSLSocket | ssl.SSLObject, name: str | None, _: ssl.SSLContext
-    ) -> None:
-        del name  # there may be none: this is called all the same
-        connection.context = self.newest
 
 
 @final
@@ -64,7 +49,7 @@ class Ports:
         self._clock = clock
         self._ports: dict[Address, _Port] = {}
         self._retiring: set[Listener[Passage]] = set()
-        self._tls: _Tls | None = None
+        self._tls: RenewableTls | None = None
         self._terms: tuple[bool, Networks | None] = (False, None)  # with TLS; PROXY headers of
 
     @property
@@ -85,7 +70,7 @@ class Ports:
         that cannot be used, and everything is as it was.
         """
         fresh = _fresh_tls(server.tls_cert, server.tls_key)
-        tls = None if fresh is None else self._tls or _Tls(fresh)
+        tls = None if fresh is None else self._tls or RenewableTls(fresh)
         terms = (tls is not None, server.trusted_proxies if server.proxy_protocol else None)
         wanted = {front.address: front for front in fronts}
         kept = set(self._ports) & set(wanted) if terms == self._terms else set()
@@ -138,7 +123,7 @@ class Ports:
         self,
         front: Front,
         server: ServerTable,
-        tls: _Tls | None,
+        tls: RenewableTls | None,
         proxies: Networks | None,
     ) -> _Port:
         pipeline = self._make(front)
@@ -185,18 +170,11 @@ def _limits(server: ServerTable) -> ServerLimits:
     )
 
 
-_ALPN: Final = ["http/1.1"]
-
-
 def _fresh_tls(certificate: Path | None, key: Path | None) -> ssl.SSLContext | None:
     """TLS towards bots, where a certificate is configured. Raises `CommandError`."""
     if certificate is None:
         return None
-    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    context.set_alpn_protocols(_ALPN)
     try:
-        context.load_cert_chain(certificate, key)
-    except OSError as error:  # ssl.SSLError is one
-        raise CommandError(f"{certificate}: {error.strerror or error}") from error
-    return context
+        return server_context(certificate, key)
+    except BadCertificate as error:
+        raise CommandError(str(error)) from error

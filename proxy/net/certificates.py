@@ -1,8 +1,4 @@
-"""The certificate that bots see: read, checked as a whole, and renewed without a stop.
-
-OpenSSL copies a context's certificate into each handshake as it begins. So a new one loaded into
-the context of a running listener is what new handshakes see, and nothing else notices.
-"""
+"""The certificate that bots see: read, checked as a whole, and renewed without a stop."""
 
 from __future__ import annotations
 
@@ -26,34 +22,42 @@ class BadCertificate(TagproxyError):
     """A certificate that cannot be used. The text names files, never what is in them."""
 
 
+@final
+class RenewableTls:
+    """TLS of listeners, which keep `context` for life: it hands each handshake over to `newest`.
+
+    A certificate loaded into a context in use would stand beside one of another kind of key.
+    """
+
+    __slots__ = ("context", "newest")
+
+    def __init__(self, first: ssl.SSLContext) -> None:
+        self.context = self.newest = first
+        first.sni_callback = self._hand_over
+
+    def _hand_over(
+        self, connection: ssl.SSLSocket | ssl.SSLObject, name: str | None, _: ssl.SSLContext
+    ) -> None:
+        del name  # there may be none: this is called all the same
+        connection.context = self.newest
+
+
 def server_context(certificate: Path, key: Path | None) -> ssl.SSLContext:
     """Return the TLS side of the bots' port. Without `key` it stands in `certificate`.
 
-    Raises BadCertificate.
+    Raises `BadCertificate`.
     """
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.set_alpn_protocols(["http/1.1"])
-    renew(context, certificate, key)
-    return context
-
-
-def renew(context: ssl.SSLContext, certificate: Path, key: Path | None) -> None:
-    """Let new handshakes in `context` have what the files hold now.
-
-    Raises BadCertificate; then the old certificate stays in force.
-    """
     chain = _content(certificate)
     secret = chain if key is None else _content(key)
     with _held(chain) as chain_name, _held(secret) as secret_name:
         try:
-            # half of it would be in force already when OpenSSL finds fault with the other half
-            ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(
-                chain_name, secret_name, _NO_PASSWORD
-            )
             context.load_cert_chain(chain_name, secret_name, _NO_PASSWORD)
         except ssl.SSLError as error:
             raise BadCertificate(_what(error, certificate, key)) from error
+    return context
 
 
 def _content(file: Path) -> bytes:

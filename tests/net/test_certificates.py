@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from cryptography.hazmat.primitives import serialization
 
-from proxy.net.certificates import BadCertificate, renew, server_context
+from proxy.net.certificates import BadCertificate, RenewableTls, server_context
 from proxy.sim.authority import Authority
 from tests.net.conftest import OpenPort, Port
 
@@ -40,12 +40,12 @@ async def serves(port: Port, trusted: Authority) -> None:
 async def test_a_renewed_certificate_is_for_new_connections_and_the_old_live_on(
     open_port: OpenPort, old: Authority, new: Authority
 ) -> None:
-    context = server_context(old.certificate_file, old.key_file)
-    port = await open_port(tls=(context, old.client_context()))
+    tls = RenewableTls(server_context(old.certificate_file, old.key_file))
+    port = await open_port(tls=(tls.context, old.client_context()))
     before = await port.bot()
     before.write(GET)
     await before.answer()
-    renew(context, new.certificate_file, new.key_file)
+    tls.newest = server_context(new.certificate_file, new.key_file)
     await serves(port, new)
     port.tls = old.client_context()
     with pytest.raises(ssl.SSLCertVerificationError):
@@ -58,8 +58,8 @@ async def test_a_renewed_certificate_is_for_new_connections_and_the_old_live_on(
 async def test_a_saved_session_outlives_the_certificate_it_began_with(
     open_port: OpenPort, old: Authority, new: Authority
 ) -> None:
-    context = server_context(old.certificate_file, old.key_file)
-    port = await open_port(tls=(context, old.client_context()))
+    tls = RenewableTls(server_context(old.certificate_file, old.key_file))
+    port = await open_port(tls=(tls.context, old.client_context()))
     client = old.client_context()
     client.maximum_version = ssl.TLSVersion.TLSv1_2  # tickets come with the handshake
 
@@ -73,7 +73,7 @@ async def test_a_saved_session_outlives_the_certificate_it_began_with(
             return wrapped.session, wrapped.session_reused
 
     session, _ = await asyncio.to_thread(visit, None)
-    renew(context, new.certificate_file, new.key_file)
+    tls.newest = server_context(new.certificate_file, new.key_file)
     assert (await asyncio.to_thread(visit, session))[1] is True
     await serves(port, new)
 
@@ -127,11 +127,11 @@ def bad(
 async def test_a_certificate_that_cannot_be_used_leaves_the_old_one_in_force(
     open_port: OpenPort, old: Authority, bad: tuple[Path, Path]
 ) -> None:
-    context = server_context(old.certificate_file, old.key_file)
-    port = await open_port(tls=(context, old.client_context()))
+    tls = RenewableTls(server_context(old.certificate_file, old.key_file))
+    port = await open_port(tls=(tls.context, old.client_context()))
     before = len(os.listdir("/proc/self/fd"))
     with pytest.raises(BadCertificate) as caught:
-        renew(context, *bad)
+        tls.newest = server_context(*bad)
     assert any(str(file) in str(caught.value) for file in bad)
     assert "PRIVATE" not in str(caught.value)
     assert len(os.listdir("/proc/self/fd")) == before

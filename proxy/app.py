@@ -57,6 +57,7 @@ class Service:
         environ: Mapping[str, str] | None = None,
     ) -> None:
         self._config = self._started_with = config
+        self._keys = config.storage.master_keys
         self._environ = environ or {}
         self._clock = SystemClock()
         self._metrics = Metrics()
@@ -217,7 +218,7 @@ class Service:
 
     async def _take_on(self, config: Config) -> None:
         """Serve by another configuration. Raises `TagproxyError`, and then nothing changed."""
-        vault = await self._fitting_vault(config)
+        vault = await self._other_vault(config)
         sites = self._made_sites(config, self._sites)
         admin = self._admin
         if config.admin.listen != self._config.admin.listen:
@@ -233,7 +234,8 @@ class Service:
         self._sites = sites
         sites.start()
         self._serving.take_on(config, sites.sites)
-        self._watch.vault = vault
+        if vault is not None:
+            self._watch.vault = vault
         for key in needs_restart(self._started_with, config):
             self._log.event("warning", "a changed setting needs a restart", key=key)
         self._admin, old_admin = admin, self._admin
@@ -241,11 +243,14 @@ class Service:
         await self._watch.look()
         if self._watch.vault is vault:  # what a stop leaves behind must open with it
             self._history.vault = vault
+            self._keys = config.storage.master_keys
 
-    async def _fitting_vault(self, config: Config) -> Vault:
-        """Raises `VaultError` for master keys that open nothing of what is stored."""
-        if config.storage.url != self._started_with.storage.url:
-            return self._watch.vault  # those are for another database
+    async def _other_vault(self, config: Config) -> Vault | None:
+        """None for the master keys in force, and for those of another database. Raises
+        `VaultError` for such that open nothing of what is stored."""
+        other_database = config.storage.url != self._started_with.storage.url
+        if other_database or config.storage.master_keys == self._keys:
+            return None
         vault = _vault(config)
         await Enrolment(self._store, vault, self._clock).expect_own_database()
         return vault
@@ -258,6 +263,7 @@ class Service:
         await self._ports.retire(timeout_s)
         await asyncio.sleep(before.limits.max_wait_ns / 1e9)  # for a slot, and then to be sent
         await sites.retire(timeout_s)
+        gc.collect()  # pools refer to themselves, and it seldom looks by itself
 
     def _has_read(self, *, worked: bool) -> None:
         self._metrics.reload_worked = worked
@@ -297,6 +303,7 @@ class Service:
         await self._admin.stop()
         await self._chronicle.stop()
         await self._hand_over()
+        self._manager.close()
         self._log.event("info", "stopped")
         self._log.close()
 

@@ -45,6 +45,7 @@ class Serving:
     ) -> None:
         """`report` is told what is odd about an account. Raises `StoreError`."""
         self._config = config
+        self._accounts = accounts
         self._limiter = limiter
         self._answers = answers
         self._clock = clock
@@ -77,6 +78,10 @@ class Serving:
         """Go by a configuration, and serve its sites, from the next request on."""
         self._config = config
         self._identities.serve(sites)
+        for standing in self._accounts.standings:  # or the last sites would live on in there
+            standing.home = None
+            for draws in standing.identity.draws:
+                draws.clear()
         self._admission.policy = _policy(config)
         self._delivery.max_wait_ns = config.limits.max_wait_ns
         self._limiter.jitter_ns = config.limits.jitter_ns

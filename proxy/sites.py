@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 IDLE_NS: Final = 25_000_000_000  # exchanges close idle connections after 30 s and more
 ANSWER_BYTES_MAX: Final = 16 * 1024 * 1024  # the largest listings are a few MiB
 ANY_ADDRESS: Final = "default"  # the system chooses the address to send from
+PATIENCE_NS: Final = 2_000_000_000  # with what a reload wants connected, before it is missed
 
 
 # an exchange's name, the address of ours that it refuses, for how many seconds it rests
@@ -63,6 +64,8 @@ class Sites:
         self._ways: dict[tuple[object, ...], tuple[Egress, Pool]] = {}
         self._pools: dict[str, list[Pool]] = {}
         self._trusts: dict[object, ssl.SSLContext] = {}
+        self._fresh: set[Pool] = set()
+        self._impatient_ns = 0  # from when on every exchange has to be connected
         self.sites: list[Site] = []
         shared = Front(config.server.listen)
         self.fronts = [shared]
@@ -77,6 +80,8 @@ class Sites:
 
     def start(self) -> None:
         """Open the first connections ahead of need, where there are none yet."""
+        if self._last:
+            self._impatient_ns = self._clock.monotonic_ns() + PATIENCE_NS
         for way, (_, pool) in self._ways.items():
             if way not in self._last:
                 pool.start()
@@ -100,10 +105,11 @@ class Sites:
 
     def unreachable(self) -> list[str]:
         """The exchanges that cannot be connected to from any address, a line each."""
+        patient = self._clock.monotonic_ns() < self._impatient_ns
         return [
             f"exchange {name} cannot be reached"
             for name, pools in self._pools.items()
-            if not any(pool.reachable for pool in pools)
+            if not any(pool.reachable or (patient and pool in self._fresh) for pool in pools)
         ]
 
     @property
@@ -163,6 +169,7 @@ class Sites:
                     partial(self._report, entry.name),
                 )
                 found = egress, pool
+                self._fresh.add(pool)
             self._ways[way] = found
             ways.append(found[0])
             pools.append(found[1])

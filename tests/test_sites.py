@@ -16,7 +16,7 @@ from proxy.clock import SystemClock
 from proxy.errors import CommandError
 from proxy.exchanges import registry
 from proxy.metrics import Metrics
-from proxy.sites import Sites
+from proxy.sites import PATIENCE_NS, Sites
 from tests.certificates import write_pair
 
 if TYPE_CHECKING:
@@ -31,12 +31,26 @@ ORDER: Final = b"/api/v5/trade/order"
 ORDER_LIMIT: Final = "POST /api/v5/trade/order"
 
 
+class Ahead:
+    """The time, moved ahead of what it is when told to."""
+
+    def __init__(self) -> None:
+        self.ahead_ns = 0
+
+    def monotonic_ns(self) -> int:
+        return SystemClock.monotonic_ns() + self.ahead_ns
+
+    def wall_ms(self) -> int:
+        return SystemClock.wall_ms()
+
+
 class World:
     """An exchange that takes connections and says nothing, and the sites before it."""
 
     def __init__(self, directory: Path) -> None:
         self.file = directory / "proxy.toml"
         self.metrics = Metrics()
+        self.clock = Ahead()
         self.rested: list[tuple[str, str, int]] = []
         self.sites: list[Sites] = []
         self.url = ""
@@ -84,7 +98,7 @@ class World:
             registry.exchanges(),
             Directory(),
             self.metrics,
-            SystemClock(),
+            self.clock,
             lambda *rest: self.rested.append(rest),
             last,
         )
@@ -263,6 +277,25 @@ async def test_an_exchange_is_unreachable_when_no_address_reaches_it(world: Worl
     sites.start()
     await world.connected(2)
     assert sites.unreachable() == ["exchange okx-us cannot be reached"]
+
+
+async def test_what_a_reload_wants_connected_is_not_missed_at_once(world: World) -> None:
+    """Health checks would take us for broken; what was missed before still is."""
+    nowhere = {"rest_url": "http://127.0.0.1:1"}
+    table = {"okx": {}, "okx-us": nowhere}
+    first = world.make(table)
+    first.start()
+    assert len(first.unreachable()) == 2, "at the start there is nothing to go on with"
+    await world.connected(2)
+    after = world.make({"okx": {"egress": ["127.0.0.2"]}, "okx-us": nowhere}, first)
+    after.start()
+    assert after.unreachable() == ["exchange okx-us cannot be reached"]
+    world.clock.ahead_ns += PATIENCE_NS
+    gone = world.make({"okx": {"rest_url": "http://127.0.0.1:2"}}, after)
+    gone.start()
+    assert gone.unreachable() == []
+    world.clock.ahead_ns += PATIENCE_NS
+    assert gone.unreachable() == ["exchange okx cannot be reached"]
 
 
 async def test_an_address_that_rests_is_told_of(world: World) -> None:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
 PATH: Final = "/api/v5/trade/order"
 INSTRUMENTS: Final = ("BTC-USDT-SWAP", "ETH-USDT-SWAP", "SOL-USDT-SWAP", "XRP-USDT-SWAP")
@@ -46,20 +46,23 @@ BOTS: Final = tuple(
 )
 
 
-def signed_orders(count: int, host: str, prefix: str, run: str) -> list[bytes]:
+def signed_orders(
+    count: int, host: str, prefix: str, run: str, bots: Sequence[Bot] = BOTS
+) -> list[bytes]:
     """Return `count` whole HTTP requests, no two alike; `run` tells one call's ids from another's.
 
     Bots and instruments take turns. `prefix` comes before the signed path.
     """
-    return [order for order, _ in zip(_orders(host, prefix, run), range(count), strict=False)]
+    orders = _orders(host, prefix, run, bots)
+    return [order for order, _ in zip(orders, range(count), strict=False)]
 
 
-def _orders(host: str, prefix: str, run: str) -> Iterator[bytes]:
+def _orders(host: str, prefix: str, run: str, bots: Sequence[Bot]) -> Iterator[bytes]:
     seconds, milliseconds = divmod(time.time_ns() // 1_000_000, 1000)
     stamp = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds)) + f".{milliseconds:03d}Z"
     number = 0
     while True:
-        bot = BOTS[number % len(BOTS)]
+        bot = bots[number % len(bots)]
         body = _body(INSTRUMENTS[number % len(INSTRUMENTS)], f"{run}x{number:08d}")
         yield _request(bot, stamp, body, host, prefix)
         number += 1

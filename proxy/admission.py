@@ -92,17 +92,17 @@ class Admission:
         if access is None:
             self._failures.failed(claim.api_key, request.peer, now_ns)
             raise Refusal("unknown_key", "this proxy does not know the key")
+        passage.claim = claim
+        passage.access = access  # from here on a refusal is the account's
         if access.networks and not self._accounts.allows(access, request.source):
             raise Refusal("ip_not_allowed", f"requests from {request.source} are not allowed")
         off_ms = claim.timestamp_ms - passage.wall_ms
         if claim.timestamp_ms >= 0 and abs(off_ms) > site.exchange.timestamp_window_ms:
             raise Refusal("stale_timestamp", f"the timestamp is {off_ms} ms off this clock")
-        passage.claim = claim
-        passage.access = access
 
     def _let_anonymous(self, passage: Passage) -> None:
         route, request = passage.route, passage.request
-        if not route.public or route.unclassified:
+        if not route.public or route.guarded:
             raise Refusal("missing_credentials", "this call needs a key")
         anonymous = self.policy.anonymous
         if anonymous == "all":
@@ -181,6 +181,6 @@ class Admission:
         request = passage.request
         if verdict.key_refused and passage.claim is not None:
             self._failures.failed(passage.claim.api_key, request.peer, request.started_ns)
-        elif verdict.outcome == "ok" and not passage.route.public:
+        elif verdict.outcome == "ok" and not (passage.route.public or passage.route.unclassified):
             passage.verified = True
             self._addresses.verified(request.peer, request.started_ns)

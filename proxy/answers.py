@@ -15,6 +15,7 @@ import orjson
 
 from proxy.errors import PERHAPS_SENT, Refusal, Slug
 from proxy.model import Reply
+from proxy.passage import FORWARDED
 
 if TYPE_CHECKING:
     from proxy.clock import Clock
@@ -104,6 +105,8 @@ class Answers:
             return
         activity = access.account.standing.activity
         if verdict.key_refused:
+            if passage.manner == FORWARDED and activity.key_health == "ok":
+                return  # anybody may have signed this
             activity.health(passage.wall_ms, verdict.code)
         elif activity.key_health != "ok" and verdict.outcome == "ok":
             activity.health(passage.wall_ms, "ok")

@@ -228,6 +228,8 @@ class Service:
         except CommandError:
             if admin is not self._admin:
                 await admin.stop()
+            drain_s = self._config.server.drain_timeout_ns / 1e9
+            self._spawn("retire", self._ports.retire(drain_s))
             raise
         # from here on nothing can fail
         before, self._config = self._config, config
@@ -261,7 +263,8 @@ class Service:
         if admin is not None:
             await admin.stop()
         await self._ports.retire(timeout_s)
-        await asyncio.sleep(before.limits.max_wait_ns / 1e9)  # for a slot, and then to be sent
+        # so long what found the old way may still want to be sent
+        await asyncio.sleep(max(each.deadline_ns for each in before.exchanges.values()) / 1e9)
         await sites.retire(timeout_s)
         gc.collect()  # pools refer to themselves, and it seldom looks by itself
 

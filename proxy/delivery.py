@@ -200,7 +200,9 @@ class Delivery:
         self._answers.no_slot(passage, full)
         whose = "this proxy's address" if full.bucket.pool.shared else "your account"
         waited_ms = (self._clock.monotonic_ns() - passage.queued_ns) // 1_000_000
-        facts = f"{whose}, {full.bucket.describe()}, waited {waited_ms} ms"
+        known = passage.manner != FORWARDED or passage.verified
+        limit = f"{whose}, {full.bucket.describe()}" if known else "no slot"
+        facts = f"{limit}, waited {waited_ms} ms"
         if passage.expiry_bounds:
             return Refusal("expired", f"{facts}, no slot before the deadline of the request")
         if full.next_ns < 0:

@@ -109,6 +109,12 @@ class Egress:
         """Whether this address may be used, and can as far as is known."""
         return now_ns >= self.rests_until_ns and now_ns >= self._avoided_ns
 
+    def rest_as(self, other: Egress) -> None:
+        """Rest as long as another way from the same address to the same exchange does."""
+        if other.subject == self.subject:
+            self.rests_until_ns = max(self.rests_until_ns, other.rests_until_ns)
+            self.strikes = max(self.strikes, other.strikes)
+
     def recovered(self, who: str) -> None:
         """After bans the exchange answers as it should, `who` first."""
         if self._met not in ("", who):
@@ -143,7 +149,9 @@ def moves_on(passage: Passage, response: Response, verdict: Verdict, now_ns: int
         # nothing behind the edge has seen the request
         # only a plain 403 may be meant for the request and not for our address
         who = asker(passage) if response.status == _FORBIDDEN else ""
-        moves = egress.ban(now_ns, verdict.ban_ms, who)
+        # a stranger's query may be what the edge minds, and strangers are many
+        odd = who != "" and passage.stranger and not verdict.ban_ms
+        moves = not odd and egress.ban(now_ns, verdict.ban_ms, who)
     else:
         if egress.strikes:
             egress.recovered(asker(passage))

@@ -85,6 +85,7 @@ class Ports:
         except CommandError:
             for port in opened.values():
                 port.listener.stop_accepting()
+                self._retiring.add(port.listener)
             await self._listen_again(replaced)
             raise
         if tls is not None and fresh is not None:

@@ -85,6 +85,7 @@ class Site:
         "public_reads",
         "rate_limited",
         "request_line_end",
+        "stale",
         "unclassified_limit",
         "venue",
     )
@@ -117,6 +118,7 @@ class Site:
         self.on_conflict: OnConflict = on_conflict
         self.unclassified_limit = unclassified_limit
         self.metrics = metrics
+        self.stale = False  # another configuration is in force: what is in flight ends by this one
         self.known_paths = frozenset(endpoint.path.lower() for endpoint in endpoints)
         self.passed_headers = _GENERAL_HEADERS + tuple(
             (name.lower(), name + b": ") for name in exchange.passed_headers

@@ -46,6 +46,7 @@ class Serving:
         """`report` is told what is odd about an account. Raises `StoreError`."""
         self._config = config
         self._accounts = accounts
+        self._sites: Sequence[Site] = ()
         self._limiter = limiter
         self._answers = answers
         self._clock = clock
@@ -77,6 +78,9 @@ class Serving:
     def take_on(self, config: Config, sites: Sequence[Site]) -> None:
         """Go by a configuration, and serve its sites, from the next request on."""
         self._config = config
+        for site in self._sites:
+            site.stale = True
+        self._sites = sites
         self._identities.serve(sites)
         for standing in self._accounts.standings:  # or the last sites would live on in there
             standing.home = None

@@ -168,6 +168,8 @@ class Sites:
                     self._metrics.exchange_bans(entry.name, address),
                     partial(self._report, entry.name),
                 )
+                for known, _ in (*self._last.values(), *self._ways.values()):
+                    egress.rest_as(known)
                 found = egress, pool
                 self._fresh.add(pool)
             self._ways[way] = found

@@ -16,12 +16,12 @@ from proxy.limits.limiter import BucketsFull, Ticket, merged
 from proxy.limits.strangers import stranger_pools
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from proxy.egress import Egress
     from proxy.limits.history import Subject
     from proxy.limits.limiter import Bucket, Limiter
-    from proxy.model import Charge
+    from proxy.model import Charge, Pool
     from proxy.passage import Passage
 
 DRAWS_MAX: Final = 1_000  # remembered of one identity: which buckets a charge draws on
@@ -50,7 +50,7 @@ class Slots:
         egress = passage.egress = home_of(passage.route.site.egresses, standing, now_ns)
         identity = standing.identity
         priority = passage.route.priority
-        if type(charges) is not tuple:
+        if type(charges) is not tuple or passage.route.site.stale:
             draws = self._draws(passage, egress, charges, demo)
             return Ticket(self._limiter, account.id, priority, draws)
         known = identity.draws[demo]
@@ -84,6 +84,11 @@ class Slots:
                 break
         return Ticket(self._limiter, asker(passage), passage.route.priority, best)
 
+    def _finding(self, passage: Passage) -> Callable[[Pool, Subject, str], Bucket]:
+        """How buckets are found: what is left of an earlier configuration sets no limits."""
+        stale = passage.route.site.stale
+        return self._limiter.buckets.existing if stale else self._limiter.bucket
+
     def _wait_ns(self, draws: list[tuple[Bucket, int]], before: int, now_ns: int) -> int:
         """How long a newcomer would wait at the least; what never fits counts as very long.
         `before` others are on their way to the same slots."""
@@ -99,7 +104,7 @@ class Slots:
     def _draws(
         self, passage: Passage, egress: Egress, charges: Sequence[Charge], demo: int
     ) -> list[tuple[Bucket, int]]:
-        bucket_of = self._limiter.bucket
+        bucket_of = self._finding(passage)
         by_address = egress.subject
         by_user = by_address
         access = passage.access
@@ -133,7 +138,7 @@ class Slots:
         host, address, demo = by_address
         subject = (host, f"{_STRANGERS} {address}", demo)
         value = f"{charge.value} {_source(passage)}"
-        bucket_of = self._limiter.bucket
+        bucket_of = self._finding(passage)
         return [
             (bucket_of(half, subject, charge.value), charge.units),
             (bucket_of(per_source, subject, value), charge.units),

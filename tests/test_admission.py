@@ -9,7 +9,7 @@ import pytest
 
 from proxy.model import Credentials
 from tests.fakes import KEY, respond, signed_request
-from tests.world import ORDER, ORDER_PATH, World, message, slug
+from tests.world import ORDER, ORDER_PATH, World, message, sized, slug
 
 FOREIGN = ORDER[:-1] + b',"tag":"SOMEBODYS"}'
 OURS = ORDER[:-1] + b',"tag":"OURCODE"}'
@@ -192,6 +192,14 @@ async def test_what_a_bot_did_and_was_refused_is_noted_with_its_account() -> Non
     assert activity.totals(world.clock.wall_ms()) == (2, {"bad_signature": 1})
 
 
+async def test_a_stale_bot_is_told_so_where_its_owner_looks() -> None:
+    world = World()
+    await world.order(at_ms=world.clock.wall_ms() - 60_000)
+    activity = world.access.account.standing.activity
+    assert activity.last_refusal == "stale_timestamp"
+    assert activity.last_seen_ms == 0
+
+
 async def test_a_public_read_says_nothing_of_the_accounts_key() -> None:
     world = World(respond(401, b'{"msg":"Invalid","code":"50111"}'))
     await world.get(b"/api/v5/market/books?instId=BTC-USDT")
@@ -202,3 +210,27 @@ async def test_how_far_the_bots_clock_is_off_is_noted() -> None:
     world = World()
     await world.order(at_ms=world.clock.wall_ms() - 1_500)
     assert world.access.account.standing.activity.clock_off_ms == -1_500
+
+
+async def test_an_observed_bot_is_not_told_the_accounts_limits() -> None:
+    world = observing(World(overrides={"POST /api/v5/trade/order": (1, 60_000_000_000)}))
+    await world.order(sized(0))
+    reply = await world.order(sized(1))
+    assert slug(reply) == "rate_limited"
+    assert "BTC-USDT" not in message(reply)
+    assert b"Retry-After: " in reply.head
+
+
+async def test_what_wants_a_grant_is_nothing_for_strangers() -> None:
+    world = World(anonymous="all")
+    request = signed_request(b"POST", b"/v5/users/oauth/token", b"{}", clock=world.clock)
+    for name in [name for name in request.headers if name.startswith(b"ok-")]:
+        del request.headers[name]
+    assert slug(await world.send(request)) == "missing_credentials"
+
+
+async def test_a_stranger_who_knows_an_observed_key_does_not_spoil_its_health() -> None:
+    world = observing(World(respond(), respond(401, BAD_SIGN)))
+    await world.order(sized(0))
+    await world.order(sized(1))
+    assert world.access.account.standing.activity.key_health == "ok"

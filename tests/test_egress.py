@@ -12,8 +12,10 @@ from proxy.egress import REST_MAX_NS, Egress, home_of
 from proxy.errors import Refusal, UpstreamError
 from proxy.metrics import Count
 from proxy.model import Reply
-from tests.fakes import FakeConnections, respond
-from tests.world import Access, World, message, sized, slug
+from proxy.passage import Passage
+from proxy.routes import Route
+from tests.fakes import FakeConnections, respond, signed_request
+from tests.world import ORDER_PATH, Access, World, message, sized, slug
 
 S = 1_000_000_000
 PAGE = b"<html>error code: 1015</html>"
@@ -413,3 +415,42 @@ async def test_an_address_that_rests_is_no_way_out_for_one_that_cannot_connect()
     for size in (1, 2):
         assert slug(await world.order(sized(size))) == "upstream_unreachable"
     assert len(second.sent) == 1
+
+
+async def test_what_a_strangers_query_meets_rests_no_address() -> None:
+    world = World(respond(403, b"<html>"), egresses=THREE, anonymous="all")
+    request = signed_request(b"GET", b"/api/v5/market/books?instId=%3Cx%3E", clock=world.clock)
+    for name in [name for name in request.headers if name.startswith(b"ok-")]:
+        del request.headers[name]
+    assert (await world.send(request)).status == 403
+    assert world.rested == []
+    assert (await world.order()).status == 200
+
+
+def test_another_way_from_the_same_address_rests_as_long() -> None:
+    first, second = egresses(THREE[0], THREE[0])
+    (other,) = egresses(THREE[1])
+    first.ban(0, 30_000)
+    second.rest_as(first)
+    other.rest_as(first)
+    assert (second.rests_until_ns, other.rests_until_ns) == (30 * S, 0)
+
+
+async def test_what_is_left_of_an_earlier_configuration_sets_no_limit() -> None:
+    """Its head was read before the reload, its body came after."""
+    world = World(overrides={"POST /api/v5/trade/order": (5, 2 * S)})
+    world.delivery.max_wait_ns = 0
+    assert (await world.order(sized(0))).status == 200
+    request = signed_request(b"POST", ORDER_PATH, sized(1), clock=world.clock)
+    passage = world.pipeline.screen(request)
+    assert isinstance(passage, Passage)
+    earlier = World(overrides={"POST /api/v5/trade/order": (60, 2 * S)}).site
+    earlier.egresses, earlier.accounts = world.site.egresses, world.site.accounts
+    earlier.stale = True
+    endpoint = next(row for row in earlier.endpoints if row.label == "POST trade/order")
+    passage.route = Route(earlier, endpoint, b"/okx", ORDER_PATH, unclassified=False)
+    reply, _ = await world.drive(passage)
+    assert reply is not None
+    assert reply.status == 200
+    slugs = [slug(await world.order(sized(size))) for size in range(2, 8)]
+    assert slugs == [""] * 3 + ["rate_limited"] * 3

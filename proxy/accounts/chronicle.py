@@ -36,6 +36,7 @@ class Chronicle:
 
     __slots__ = (
         "_database",
+        "_learning",
         "_next",
         "_report",
         "_reported",
@@ -56,6 +57,7 @@ class Chronicle:
         self._writing = asyncio.Lock()  # what is older must not be written over what is newer
         self._stopping = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
+        self._learning: asyncio.Task[None] | None = None
 
     async def memories(self) -> dict[str, Memory]:
         """Return what earlier processes knew, by account id, for `Directory.load`.
@@ -75,24 +77,37 @@ class Chronicle:
     def start(self) -> None:
         """Begin to write."""
         self._task = spawn("accounts.chronicle", self._run(), self._died)
+        self._learning = spawn("accounts.learned", self._write_learned(), self._died)
 
     async def stop(self) -> None:
         """Stop, and write what is left."""
         self._stopping.set()
-        if self._task is not None:
-            await asyncio.wait([self._task])
-            self._task = None
+        self._standings.news.set()
+        if self._task is not None and self._learning is not None:
+            await asyncio.wait([self._task, self._learning])
+            self._task = self._learning = None
         await self.flush()
 
     async def flush(self) -> None:
         """Write everything that is new; report what keeps it from being written."""
         await self._flush(len(self._standings))
 
-    async def _flush(self, at_most: int) -> None:
+    async def _write_learned(self) -> None:
+        """Write at once what was learned: were it lost with the process, the next one would count
+        what it spends under another name until it has asked again."""
+        standings = self._standings
+        while not self._stopping.is_set():
+            await standings.news.wait()
+            standings.news.clear()
+            learned = list(standings.learned_lately.values())
+            standings.learned_lately.clear()
+            await self._flush(len(learned), learned)
+
+    async def _flush(self, at_most: int, chosen: list[Standing] | None = None) -> None:
         fault = ""
         try:
             async with self._writing:
-                new = await self._new(at_most)
+                new = await self._new(at_most) if chosen is None else chosen
                 for at in range(0, len(new), _FLUSHED_AT_ONCE):
                     await self._write(new[at : at + _FLUSHED_AT_ONCE])
         except StoreError as error:

@@ -4,6 +4,7 @@ directory says who comes and goes, `chronicle` writes down what is to outlive th
 
 from __future__ import annotations
 
+import asyncio
 from hashlib import sha256
 from typing import TYPE_CHECKING, Final, final
 
@@ -30,12 +31,15 @@ def key_of(real: CredentialRow) -> Key:
 class Standings:
     """Every account's standing by account id, and every identity that one of them refers to."""
 
-    __slots__ = ("_by_account", "_identities", "_memories")
+    __slots__ = ("_by_account", "_identities", "_memories", "learned_lately", "news")
 
     def __init__(self) -> None:
         self._by_account: dict[str, Standing] = {}
         self._identities: dict[tuple[str, str], Identity] = {}
         self._memories: dict[str, Memory] = {}  # of accounts that could not be opened so far
+        # whose uid must be written down before the process can die: limits are kept under it
+        self.learned_lately: dict[str, Standing] = {}
+        self.news = asyncio.Event()
 
     def __iter__(self) -> Iterator[Standing]:
         return iter(self._by_account.values())
@@ -78,9 +82,9 @@ class Standings:
             return
         if current is not None or standing.activity.key_health_ms < key_ms:
             standing.activity.another_key()
-        if current is not None:
-            self._release(current.identity)
         standing.identity = self._hold(standing.identity)
+        if current is not None:  # last: the two may share it, with what was learned of it
+            self._release(current.identity)
         self._by_account[standing.account_id] = standing
         self._memories.pop(standing.account_id, None)
 
@@ -125,6 +129,8 @@ class Standings:
         standing.permissions = permissions
         standing.learned_ms = now_ms
         standing.unsaved = True
+        self.learned_lately[standing.account_id] = standing
+        self.news.set()
         if old.text != uid:
             standing.identity = self._hold(Identity(old.exchange, uid))
             self._release(old)

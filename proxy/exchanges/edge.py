@@ -47,5 +47,5 @@ def _retry_after_ms(value: bytes, headers: dict[bytes, bytes]) -> int:
         until = parsedate_to_datetime(value.decode("ascii", "replace"))
         now = parsedate_to_datetime(headers.get(b"date", b"").decode("ascii", "replace"))
         return max(int((until - now).total_seconds() * 1000), 0)
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, OverflowError):
         return 0

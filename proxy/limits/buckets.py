@@ -89,6 +89,12 @@ class Buckets:
             self._change(bucket, pool)
         return bucket
 
+    def existing(self, pool: Pool, subject: Subject, value: str) -> Bucket:
+        """As `find`, but a bucket that is there keeps its limit: `pool` is of a configuration
+        that is not in force any more."""
+        bucket = self._table.get((self._heir(subject), pool.name, value))
+        return bucket if bucket is not None else self.find(pool, subject, value)
+
     def live(self, bucket: Bucket) -> Bucket:
         """Return the bucket to use in place of a dropped one: itself again, or its successor."""
         subject, name, value = bucket.key

@@ -319,3 +319,20 @@ async def test_the_end_of_the_chronicle_itself_is_reported(
     await eventually(reported)
     assert process.lines[0] == "accounts.chronicle ended, what accounts do is not kept: TypeError"
     await process.chronicle.stop()
+
+
+async def test_what_was_learned_is_written_at_once(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A process that is killed must not take a uid with it: limits are kept under that."""
+    monkeypatch.setattr(chronicle_module, "FLUSH_S", 3600.0)
+    await bench.add("alice")
+    process = await Process(bench).load()
+    process.chronicle.start()
+    process.directory.learned(process.standing("alice"), "100", "99", (), (), NOW_MS)
+
+    async def written() -> bool:
+        return [row.uid for row in await bench.store.find()] == ["100"]
+
+    await eventually(written)
+    await process.chronicle.stop()

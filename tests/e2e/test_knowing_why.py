@@ -76,6 +76,14 @@ def test_who_was_not_seen_is_listed(house: House) -> None:
     assert "never-seen" in idle()
 
 
+def test_an_address_that_is_not_allowed_shows_though_no_signature_was_looked_at(
+    house: House,
+) -> None:
+    bot = house.newcomer("--ip", "192.0.2.0/24")
+    assert bot.call("GET", "/api/v5/account/balance").slug == "ip_not_allowed"
+    soon("it shows", lambda: "ip_not_allowed" in shown(house, house.newest)["refusals_24h"])
+
+
 def fail_in_every_way(bot: Bot) -> dict[str, int]:
     """Place two orders and be refused for five reasons; return how often for which."""
     order = order_of("BTC-USDT")

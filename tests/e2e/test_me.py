@@ -100,6 +100,10 @@ def test_it_can_only_be_read(house: House, method: str) -> None:
     assert house.received == []
 
 
+def stale_ones(said: dict[str, Any]) -> list[dict[str, Any]]:
+    return [each for each in said["last_refusals"] if each["slug"] == "stale_timestamp"]
+
+
 def test_refusals_are_listed_with_what_to_do_newest_first(house: House) -> None:
     bot = house.newcomer()
     assert bot.call("POST", WITHDRAWAL, {"ccy": "BTC"}).slug == "forbidden_endpoint"
@@ -110,6 +114,9 @@ def test_refusals_are_listed_with_what_to_do_newest_first(house: House) -> None:
         content = order_of("BTC-USDT")
         assert bot.call("POST", "/api/v5/trade/order", content, headers=signed).slug == slug
     said = told(bot)
+    # how the newcomer was found to be known
+    assert said["refusals_24h"].pop("stale_timestamp") == len(stale_ones(said))
+    said["last_refusals"] = [each for each in said["last_refusals"] if each not in stale_ones(said)]
     assert [(each["slug"], each["endpoint"]) for each in said["last_refusals"]] == [
         ("replayed", "POST trade/order"),
         ("bad_signature", "GET account/balance"),

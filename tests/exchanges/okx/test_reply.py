@@ -122,6 +122,7 @@ _PAGE = b"<html><body>error code: 1015</body></html>"
             90_000,
         ),
         (429, [(b"retry-after", b"soon")], _PAGE, 0),
+        (403, [(b"retry-after", b"Mon, 01 Jan 2024 00:00:00 +99999999999999")], b"", 0),
         (429, [(b"retry-after", b"9" * 30)], _PAGE, 604_800_000),
         (429, [], b"", NO_BAN),
         (502, [(b"retry-after", b"30")], _PAGE, NO_BAN),

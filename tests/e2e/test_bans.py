@@ -84,6 +84,8 @@ def health(bot: Bot) -> str:
     ],
 )
 def test_an_account_goes_on_from_another_address(house: House, kind: str, says: str) -> None:
+    # an account whose home wakes meanwhile would go back there
+    eventually("nothing rests", lambda: not any(resting(house, each) for each in ADDRESSES))
     bot = house.newcomer()
     home = home_of(house, bot)
     eventually("all is asked", lambda: sum(map(is_question, house.simulator.requests)) == 2)

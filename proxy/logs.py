@@ -140,10 +140,11 @@ class RequestLog:
             self._full.set()
 
     def event(self, level: Level, message: str, **fields: object) -> None:
-        """Note something rare. `message` is a fixed text: of one message (and one `exchange`) no
-        more than a few are written in ten seconds, and the next one says how many were not."""
+        """Note something rare. `message` is a fixed text: of one message, `exchange` and `egress`
+        no more than a few are written in ten seconds, and the next one says how many were not."""
         now_ms = self._wall_ms()
-        suppressed = self._suppressed(message, str(fields.get("exchange", "")), now_ms)
+        where = f"{fields.get('exchange', '')} {fields.get('egress', '')}"
+        suppressed = self._suppressed(message, where, now_ms)
         if suppressed < 0:
             return
         entry: dict[str, object] = {"time": now_ms, "level": level, "message": redact(message)}

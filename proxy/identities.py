@@ -89,7 +89,7 @@ class Identities:
         report: Callable[[str], None],
     ) -> None:
         self._ask = ask
-        self._accounts = accounts
+        self._standings = accounts.standings
         self._limiter = limiter
         self._clock = clock
         self._report = report
@@ -243,7 +243,7 @@ class Identities:
         if facts is None:
             return False
         uid = standing.uid
-        before, now = self._accounts.learned(
+        before, now = self._standings.learned(
             standing, facts.uid, facts.main_uid, facts.addresses, facts.permissions, now_ms
         )
         if now.text != facts.uid:  # the account went meanwhile, or has another key

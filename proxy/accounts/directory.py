@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 
-    from proxy.accounts.standing import Identity, Memory, Standing
+    from proxy.accounts.standing import Memory, Standing
     from proxy.accounts.store import AccountRow, Changes, CredentialRow, Store
     from proxy.accounts.vault import Vault
     from proxy.model import Credentials
@@ -170,23 +170,6 @@ class Directory:
     def accounts(self) -> int:
         """How many accounts can be served."""
         return len(self._by_account)
-
-    def identity(self, exchange: str, text: str) -> Identity:
-        """As `Standings.identity`."""
-        return self.standings.identity(exchange, text)
-
-    def learned(
-        self,
-        standing: Standing,
-        uid: str,
-        main_uid: str,
-        addresses: tuple[str, ...],
-        permissions: tuple[str, ...],
-        now_ms: int,
-    ) -> tuple[Identity, Identity]:
-        """As `Standings.learned`: take in what the exchange told of an account's key, and return
-        the identities before and now."""
-        return self.standings.learned(standing, uid, main_uid, addresses, permissions, now_ms)
 
     async def load(
         self, store: Store, vault: Vault, memories: Mapping[str, Memory] | None = None

@@ -71,7 +71,7 @@ async def test_what_one_process_did_and_learned_the_next_one_knows(bench: Bench)
     alice.activity.seen(NOW_MS, 3)
     alice.activity.refused(NOW_MS, "rate_limited", "POST trade/order", "waited")
     alice.activity.health(NOW_MS, "ok")
-    first.directory.learned(alice, "100", "99", ("192.0.2.1",), ("read",), NOW_MS)
+    first.directory.standings.learned(alice, "100", "99", ("192.0.2.1",), ("read",), NOW_MS)
     await first.chronicle.stop()
 
     second = await Process(bench).load()
@@ -117,7 +117,7 @@ async def test_nothing_new_writes_nothing(bench: Bench, monkeypatch: pytest.Monk
     process = await Process(bench).load()
     alice = process.standing("alice")
     alice.activity.seen(NOW_MS, 1)
-    process.directory.learned(alice, "100", "", (), (), NOW_MS)
+    process.directory.standings.learned(alice, "100", "", (), (), NOW_MS)
     await process.chronicle.flush()
 
     async def unexpected(*args: object) -> None:
@@ -139,7 +139,7 @@ async def test_a_database_that_cannot_be_written_is_reported_once_and_loses_noth
         await renamed(bench, "activity", "away")
         for _ in range(3):
             alice.activity.seen(NOW_MS, 1)
-            process.directory.learned(alice, f"uid{times}", "", (), (), NOW_MS)
+            process.directory.standings.learned(alice, f"uid{times}", "", (), (), NOW_MS)
             await process.chronicle.flush()
         await renamed(bench, "away", "activity")
         await process.chronicle.flush()
@@ -158,11 +158,11 @@ async def test_what_happens_during_a_write_is_not_lost(
 
     async def meanwhile(*args: object) -> None:
         alice.activity.seen(NOW_MS, 10)
-        process.directory.learned(alice, "200", "", (), (), NOW_MS)
+        process.directory.standings.learned(alice, "200", "", (), (), NOW_MS)
         await save(*args)  # type: ignore[arg-type]
 
     alice.activity.seen(NOW_MS, 1)
-    process.directory.learned(alice, "100", "", (), (), NOW_MS)
+    process.directory.standings.learned(alice, "100", "", (), (), NOW_MS)
     with monkeypatch.context() as patched:
         patched.setattr(chronicle_module, "save", meanwhile)
         await process.chronicle.flush()
@@ -221,7 +221,7 @@ async def test_a_command_removes_and_changes_accounts_between_flushes(bench: Ben
     for user in ("alice", "bob"):
         standing = process.standing(user)
         standing.activity.seen(NOW_MS, 1)
-        process.directory.learned(standing, "100", "", (), (), NOW_MS)
+        process.directory.standings.learned(standing, "100", "", (), (), NOW_MS)
     other = await Database.open(bench.url)
     (alice,) = await bench.store.find("alice")
     await Store(other).remove([alice.id])
@@ -282,7 +282,7 @@ async def test_only_accounts_that_did_something_are_told_of(bench: Bench) -> Non
     process = await Process(bench).load()
     alice, bob = process.standing("alice"), process.standing("bob")
     alice.activity.seen(NOW_MS, 1)
-    process.directory.learned(bob, "100", "", (), (), NOW_MS)
+    process.directory.standings.learned(bob, "100", "", (), (), NOW_MS)
     await process.chronicle.stop()
     assert list(await activities(bench.database)) == [alice.account_id]
     assert await activities(bench.database, [bob.account_id]) == {}
@@ -329,7 +329,7 @@ async def test_what_was_learned_is_written_at_once(
     await bench.add("alice")
     process = await Process(bench).load()
     process.chronicle.start()
-    process.directory.learned(process.standing("alice"), "100", "99", (), (), NOW_MS)
+    process.directory.standings.learned(process.standing("alice"), "100", "99", (), (), NOW_MS)
 
     async def written() -> bool:
         return [row.uid for row in await bench.store.find()] == ["100"]

@@ -295,9 +295,9 @@ async def test_what_was_learned_of_an_account_outlives_a_change_of_it(bench: Ben
     access = found(directory, "own-alice")
     standing = access.account.standing
     assert found(directory, "issued-alice").account.standing is standing
-    old, new = directory.learned(standing, "100", "", ("192.0.2.1",), ("read",), 1)
+    old, new = directory.standings.learned(standing, "100", "", ("192.0.2.1",), ("read",), 1)
     assert (old.text[:4], new.text) == ("key:", "100")
-    assert directory.identity("okx", "100") is new
+    assert standing.identity is new
     await bench.store.change([access.account.id], {"disabled": "block"})
     await directory.refresh(bench.store, bench.vault)
     assert found(directory, "own-alice") is not access

@@ -136,11 +136,6 @@ class Standings:
             self._release(old)
         return old, standing.identity
 
-    def identity(self, exchange: str, text: str) -> Identity:
-        """Return the identity that the accounts of an exchange table share, or a new one, which
-        nobody shares until an account refers to it."""
-        return self._identities.get((exchange, text)) or Identity(exchange, text)
-
     def _hold(self, identity: Identity) -> Identity:
         shared = self._identities.setdefault((identity.exchange, identity.text), identity)
         shared.holders += 1

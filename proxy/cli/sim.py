@@ -1,7 +1,8 @@
 """`tagproxy sim`: the simulated exchanges alone, until SIGTERM.
 
-Prints JSON lines: one per exchange with its base URL, then one per key triple it knows. Tests
-change it while it runs, see `proxy.sim.control`.
+Prints JSON lines: one per venue of each exchange with its base URL, then one per key that they
+know. Each venue has a port of its own: the first `--listen`'s, the others those after it in the
+order of the lines. Tests change an exchange while it runs, see `proxy.sim.control`.
 """
 
 from __future__ import annotations
@@ -9,13 +10,22 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
-import secrets
 import signal
-import uuid
+from contextlib import AsyncExitStack
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Final
 
-from proxy.sim import Authority, SimulatedOkx, User
+from proxy.errors import CommandError
+from proxy.sim import Authority, SimulatedExchange, registry
+from proxy.sim.okx import Okx, User
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from proxy.sim.exchange import Simulated
+
+
+_PORT_MAX: Final = 65_535
 
 
 def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -23,10 +33,22 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     parser = subparsers.add_parser(
         "sim",
         help="run the simulated exchanges alone",
-        description="Serves a strict simulated OKX until SIGTERM; prints where, and its keys.",
+        description="Serves strict simulated exchanges until SIGTERM; prints where, and their "
+        "keys.",
     )
     parser.add_argument(
-        "--listen", type=address, default=("127.0.0.1", 0), metavar="HOST:PORT", help="where"
+        "--listen",
+        type=address,
+        default=("127.0.0.1", 0),
+        metavar="HOST:PORT",
+        help="where the first one listens, the others on the ports after it (0: any free ones)",
+    )
+    parser.add_argument(
+        "--only",
+        type=_kinds,
+        default=(),
+        metavar="KIND,…",
+        help=f"not all of them: {', '.join(registry.kinds())}",
     )
     parser.add_argument(
         "--tls",
@@ -41,20 +63,22 @@ def address(text: str) -> tuple[str, int]:
     """Read HOST:PORT; raises ArgumentTypeError."""
     host, _, port = text.rpartition(":")
     host = host.removeprefix("[").removesuffix("]")
-    if not host or not (port.isascii() and port.isdecimal()) or int(port) > 65_535:
+    if not host or not (port.isascii() and port.isdecimal()) or int(port) > _PORT_MAX:
         raise argparse.ArgumentTypeError(f"{text!r} is not HOST:PORT")
     return host, int(port)
 
 
+def _kinds(text: str) -> tuple[str, ...]:
+    known = registry.kinds()
+    for kind in text.split(","):
+        if kind not in known:
+            raise argparse.ArgumentTypeError(f"{kind!r} is not one of {', '.join(known)}")
+    return tuple(dict.fromkeys(text.split(",")))
+
+
 def new_user(uid: str, *, demo: bool = False) -> User:
-    """Make a user of the simulated exchange with a fresh key."""
-    return User(
-        api_key=str(uuid.uuid4()),
-        secret=secrets.token_hex(16).upper(),
-        passphrase=secrets.token_urlsafe(12),
-        uid=uid,
-        demo=demo,
-    )
+    """Make a user of the simulated OKX with a fresh key."""
+    return Okx().new_user(uid, demo=demo)
 
 
 async def _run(args: argparse.Namespace) -> int:
@@ -64,22 +88,53 @@ async def _run(args: argparse.Namespace) -> int:
         loop.add_signal_handler(number, ended.set)
     host, port = args.listen
     authority = Authority(args.tls, _names(host)) if args.tls else None
-    exchange = SimulatedOkx([new_user("1001"), new_user("1001", demo=True)])
     context = authority.server_context() if authority is not None else None
-    host, port = await exchange.start(host, port, ssl=context)
-    shown = f"[{host}]" if ":" in host else host
-    where: dict[str, Any] = {"exchange": "okx"}
-    where["base_url"] = f"{'https' if authority else 'http'}://{shown}:{port}"
-    if authority is not None:
-        where["ca_file"] = str(authority.ca_file.absolute())
-    print(json.dumps(where))
-    for user in exchange.world.users.values():
-        triple = {"api_key": user.api_key, "secret": user.secret, "passphrase": user.passphrase}
-        print(json.dumps({"exchange": "okx", "uid": user.uid, "demo": user.demo, **triple}))
-    print(end="", flush=True)
-    await ended.wait()
-    await exchange.stop()
+    running = [SimulatedExchange(each) for each in registry.exchanges(args.only)]
+    ports = sum(len(each.exchange.venues) for each in running)
+    if port + ports - 1 > _PORT_MAX:
+        raise CommandError(f"{ports} ports are needed from {port} on")
+    async with AsyncExitStack() as stack:
+        for each in running:
+            _open_accounts(each.exchange)
+            stack.push_async_callback(each.stop)
+            await each.start(host, port, ssl=context)
+            port = port and port + len(each.exchange.venues)
+        for each in running:
+            for line in _where(each, authority):
+                print(json.dumps(line))
+        for each in running:
+            for line in _keys(each.exchange):
+                print(json.dumps(line))
+        print(end="", flush=True)
+        await ended.wait()
     return 0
+
+
+def _open_accounts(exchange: Simulated) -> None:
+    exchange.new_user("1001")
+    if exchange.has_demo:
+        exchange.new_user("1001", demo=True)
+
+
+def _where(
+    running: SimulatedExchange[Simulated], authority: Authority | None
+) -> Iterator[dict[str, Any]]:
+    scheme = "http" if authority is None else "https"
+    for venue, (host, port) in running.addresses.items():
+        shown = f"[{host}]" if ":" in host else host
+        base_url = f"{scheme}://{shown}:{port}"
+        line = {"exchange": running.exchange.kind, "venue": venue, "base_url": base_url}
+        if authority is not None:
+            line["ca_file"] = str(authority.ca_file.absolute())
+        yield line
+
+
+def _keys(exchange: Simulated) -> Iterator[dict[str, Any]]:
+    for user in exchange.users.values():
+        triple = {"api_key": user.api_key, "secret": user.secret}
+        if user.passphrase:
+            triple["passphrase"] = user.passphrase
+        yield {"exchange": exchange.kind, "uid": user.uid, "demo": user.demo, **triple}
 
 
 def _names(host: str) -> tuple[str, ...]:

@@ -8,9 +8,10 @@ from __future__ import annotations
 from email.utils import formatdate
 from typing import TYPE_CHECKING, Final
 
-from proxy.sim.answers import Answer
+from proxy.sim import answers
 
 if TYPE_CHECKING:
+    from proxy.sim.answers import Answer
     from proxy.sim.faults import Fault
 
 _PAGE: Final = (
@@ -21,7 +22,7 @@ _PAGE: Final = (
 _PAGES: Final = {
     "ban-1015": (
         429,
-        "Access denied | www.okx.com used Cloudflare to restrict access",
+        "Access denied | {site} used Cloudflare to restrict access",
         "Error 1015",
         "You are being rate limited. You have been banned temporarily. error code: 1015",
         "-",
@@ -30,7 +31,7 @@ _PAGES: Final = {
         403,
         "Attention Required! | Cloudflare",
         "Sorry, you have been blocked",
-        "You are unable to access okx.com. error code: 1020",
+        "You are unable to access {site}. error code: 1020",
         "-",
     ),
     "ban-418": (418, "418 I'm a teapot", "418 I'm a teapot", "Go away.", "left"),
@@ -39,8 +40,8 @@ _PAGES: Final = {
 BANS: Final = tuple(_PAGES)
 
 
-def page(fault: Fault, now_ns: int, wall_ms: int) -> Answer:
-    """Return what an address that is banned gets to see."""
+def page(fault: Fault, site: str, now_ns: int, wall_ms: int) -> Answer:
+    """Return what an address that is banned gets to see of `site`."""
     status, title, heading, words, habit = _PAGES[fault.kind]
     left_ms = fault.left_ms(now_ns)
     value = fault.retry_after or habit
@@ -51,5 +52,5 @@ def page(fault: Fault, now_ns: int, wall_ms: int) -> Answer:
     headers = {"Server": "cloudflare", "CF-RAY": "8f2d6c0a9b1e4d3f-FRA"}
     if value != "-":
         headers["Retry-After"] = value
-    body = _PAGE.format(title=title, heading=heading, words=words)
-    return Answer(fault.status or status, "", body, [], headers)
+    body = _PAGE.format(title=title, heading=heading, words=words).replace("{site}", site)
+    return answers.page(fault.status or status, body, headers | fault.headers)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import random
 import socket
 import struct
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, final
 
 if TYPE_CHECKING:
@@ -56,6 +56,7 @@ class Fault:
     # Of bans: seconds or any text as it is; "left" the seconds left, "date" the moment it ends,
     # "-" no such header, "" what the kind has by itself.
     retry_after: str = ""
+    headers: dict[str, str] = field(default_factory=dict)  # more, of answers that are made up
     until_ns: int = 0  # set by the first request that is met; of the simulator's monotonic clock
 
     def __post_init__(self) -> None:

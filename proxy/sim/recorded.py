@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, final
+from typing import TYPE_CHECKING, Any, final
+
+if TYPE_CHECKING:
+    from proxy.sim.answers import Answer
 
 
 @final
@@ -20,14 +23,22 @@ class Recorded:
     source: str
     source_port: int
     received_ns: int
+    venue: str = "main"
+    port: int = 0  # that it came to
     arrived_ns: int = 0
     wall_ms: int = 0
     uid: str = ""
     status: int = 0  # 0: not answered
     code: str = ""
+    accepted: bool = False
     answer: bytes = b""
     order_ids: tuple[str, ...] = ()  # what was created or touched, in the answer's order
     fault: str = ""
+
+    def answered(self, answer: Answer) -> None:
+        """Note what the exchange said."""
+        self.status, self.code, self.answer = answer.status, answer.code, answer.body
+        self.accepted, self.order_ids = answer.accepted, answer.order_ids
 
     @property
     def path(self) -> str:
@@ -52,12 +63,14 @@ class Recorded:
             "body": self.body.decode("latin-1"),
             "source": self.source,
             "source_port": self.source_port,
+            "venue": self.venue,
             "received_ns": self.received_ns,
             "arrived_ns": self.arrived_ns,
             "wall_ms": self.wall_ms,
             "uid": self.uid,
             "status": self.status,
             "code": self.code,
+            "accepted": self.accepted,
             "answer": self.answer.decode("latin-1"),
             "order_ids": list(self.order_ids),
             "fault": self.fault,

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 from typing import TYPE_CHECKING, final
 
-from aiohttp import web
-
 from proxy.sim import edge
-from proxy.sim.answers import Answer, Refused
+from proxy.sim.answers import page
 from proxy.sim.faults import cut
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from aiohttp import web
+
+    from proxy.sim.answers import Answer
+    from proxy.sim.exchange import Simulated
     from proxy.sim.faults import Fault
     from proxy.sim.recorded import Recorded
 
@@ -22,7 +25,8 @@ if TYPE_CHECKING:
 class Spoiler:
     """Wraps `process`, which does a request and fills its record, in trouble."""
 
-    def __init__(self, process: Callable[[Recorded, int], Answer]) -> None:
+    def __init__(self, exchange: Simulated, process: Callable[[Recorded, int], Answer]) -> None:
+        self._exchange = exchange
         self._process = process
 
     async def answer(
@@ -32,7 +36,7 @@ class Spoiler:
         record.fault = fault.kind
         if fault.kind == "late":
             await asyncio.sleep(fault.delay_ms / 1000)
-            return self._queued(record, record.wall_ms + fault.delay_ms)
+            return self._process(record, record.wall_ms + fault.delay_ms)
         if fault.kind in ("code", "html", *edge.BANS):
             return self._made_up(record, fault)
         processed = fault.process or fault.kind not in ("drop", "hang")
@@ -46,22 +50,19 @@ class Spoiler:
         cut(request, fault.kind, answer)
         return None
 
-    def _queued(self, record: Recorded, later_ms: int) -> Answer:
-        answer = self._process(record, later_ms)
-        if answer.code == "50036":
-            answer = Refused("50037", "The order expired.").answer()
-            record.code, record.answer = answer.code, answer.body
-        return answer
-
     def _made_up(self, record: Recorded, fault: Fault) -> Answer:
         if fault.process and fault.kind not in edge.BANS:
             self._process(record, record.wall_ms)
         if fault.kind in edge.BANS:
-            answer = edge.page(fault, record.arrived_ns, record.wall_ms)
+            site = self._exchange.site
+            answer = edge.page(fault, site, record.arrived_ns, record.wall_ms)
         elif fault.kind == "html":
-            page = "<html><head><title>502 Bad Gateway</title></head><body></body></html>"
-            answer = Answer(fault.status or 502, "", page, [])
+            html = "<html><head><title>502 Bad Gateway</title></head><body></body></html>"
+            answer = page(fault.status or 502, html, fault.headers)
         else:
-            answer = Refused(fault.code, "simulated", fault.status or 200).answer()
-        record.status, record.code, record.answer = answer.status, answer.code, answer.body
+            answer = self._exchange.refusal(fault.code, "simulated", fault.status)
+            answer = dataclasses.replace(answer, headers={**answer.headers, **fault.headers})
+        made = record.order_ids
+        record.answered(answer)
+        record.order_ids = made
         return answer

@@ -1,107 +1,27 @@
-"""Reads `okx.toml`: what the simulated OKX serves and how it counts. Its own table on purpose."""
+"""Reads the tables of the exchanges: groups of lines, one for each endpoint. What the words of a
+line mean is each exchange's own business."""
 
 from __future__ import annotations
 
 import tomllib
-from dataclasses import dataclass, field
 from importlib import resources
-from typing import Final, final
+from typing import TYPE_CHECKING
 
-PREFIX: Final = "/api/v5/"
-BROKER_GROUPS: Final = ("DMA broker", "FD broker")
-
-
-@final
-@dataclass(frozen=True, slots=True)
-class Rate:
-    """At most `count` units in `span_ns`, counted apart for each value of `scope`."""
-
-    count: int
-    span_ns: int
-    scope: tuple[str, ...]
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 
-@final
-@dataclass(frozen=True, slots=True)
-class Row:
-    """One endpoint."""
-
-    method: str
-    path: str
-    rates: tuple[Rate, ...]
-    permission: str  # public, read, trade, withdraw
-    group: str
-    option_scope: tuple[str, ...] = ()
-    items_max: int = 0  # 0: takes an object, not an array
-    single: str = ""  # "METHOD path" of the row an array of one is charged to
-    tag: str = ""
-    capped: bool = False
-    lead: Rate | None = None  # in place of the first rate, on a lead trader's lead instruments
-
-    @property
-    def name(self) -> str:
-        """Return `METHOD path`."""
-        return f"{self.method} {self.path}"
+def lines(package: str, name: str) -> Iterator[tuple[str, str]]:
+    """Yield the name of its group and every line of a table beside `package`:
+    [[group]] with `name` and `rows`, one text of a line for each endpoint."""
+    text = resources.files(package).joinpath(name).read_text("utf-8")
+    for group in tomllib.loads(text)["group"]:
+        for line in group["rows"].split("\n"):
+            if line:
+                yield group["name"], line
 
 
-@final
-@dataclass(slots=True)
-class _Notes:
-    rates: list[Rate] = field(default_factory=list)
-    words: dict[str, str] = field(default_factory=dict)
-
-
-def load() -> dict[str, Row]:
-    """Return every row by `METHOD path`."""
-    text = resources.files("proxy.sim").joinpath("okx.toml").read_text("utf-8")
-    rows = [
-        parse_row(line, group["name"])
-        for group in tomllib.loads(text)["group"]
-        for line in group["rows"].split("\n")
-        if line
-    ]
-    return {row.name: row for row in rows}
-
-
-def parse_row(line: str, group: str = "") -> Row:
-    """Read one line of the table; raises ValueError when it makes no sense."""
-    method, path, limit, scope, permission, *rest = line.split()
-    notes = _notes(rest)
-    if limit != "-":
-        notes.rates.insert(0, _rate(f"{limit}:{scope}"))
-    words = notes.words
-    single = words.get("single", "")
-    return Row(
-        method=method,
-        path=_whole(path),
-        rates=tuple(notes.rates),
-        permission=permission,
-        group=group,
-        option_scope=tuple(words["option"].split("+")) if "option" in words else (),
-        items_max=int(words.get("items", 0)),
-        single=f"{method} {_whole(single)}" if single else "",
-        tag=words.get("tag", ""),
-        capped="cap" in words,
-        lead=_rate(f"{words['lead']}:{scope}") if "lead" in words else None,
-    )
-
-
-def _notes(rest: list[str]) -> _Notes:
-    notes = _Notes()
-    for word in rest:
-        key, _, value = word.partition("=")
-        if key == "also":
-            notes.rates.append(_rate(value))
-        else:
-            notes.words[key] = value
-    return notes
-
-
-def _rate(text: str) -> Rate:
-    limit, _, scope = text.partition(":")
-    count, _, seconds = limit.partition("/")
-    return Rate(int(count), int(seconds) * 1_000_000_000, tuple(scope.split("+")))
-
-
-def _whole(path: str) -> str:
-    return path if path.startswith("/") else PREFIX + path
+def rate(text: str) -> tuple[int, int]:
+    """Read "count/seconds" as a count and a span in nanoseconds; raises ValueError."""
+    count, _, seconds = text.partition("/")
+    return int(count), round(float(seconds) * 1_000_000_000)

@@ -12,8 +12,8 @@ from typing import Any, final
 import aiohttp
 from yarl import URL
 
-from proxy.sim import SimulatedOkx, User
-from proxy.sim.signature import signature
+from proxy.sim.okx import SimulatedOkx, User
+from proxy.sim.okx.signature import signature
 
 LIVE = User("11111111-2222-3333-4444-555555555555", "live-secret", "live-pass", "100")
 DEMO = User("66666666-2222-3333-4444-555555555555", "demo-secret", "demo-pass", "100", demo=True)

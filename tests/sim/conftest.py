@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 import aiohttp
 import pytest
 
-from proxy.sim import SimulatedOkx
+from proxy.sim.okx import SimulatedOkx
 from tests.sim.client import BOUND, DEMO, LIVE, READER, Client, HandClock
 
 

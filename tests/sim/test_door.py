@@ -8,7 +8,8 @@ import socket
 import ssl
 from pathlib import Path
 
-from proxy.sim import Authority, SimulatedOkx
+from proxy.sim import Authority
+from proxy.sim.okx import SimulatedOkx
 from tests.sim.client import BOUND, LIVE, Client, HandClock, connected
 
 HERE, THERE = "127.0.0.2", "127.0.0.3"

@@ -9,9 +9,9 @@ from typing import Any
 import aiohttp
 import pytest
 
-from proxy.sim import SimulatedOkx
 from proxy.sim.edge import page
 from proxy.sim.faults import Fault, Faults
+from proxy.sim.okx import SimulatedOkx
 from tests.sim.client import ORDER, START_MS, Client, HandClock, connected
 
 HERE, THERE = "127.0.0.2", "127.0.0.3"
@@ -105,18 +105,18 @@ async def test_other_faults_may_be_of_one_address_and_last_too(
 )
 def test_retry_after_says_what_it_is_told(kind: str, retry_after: Any, shown: str | None) -> None:
     fault = Fault(kind, for_ms=5000, retry_after=retry_after, until_ns=5_000_000_000)
-    assert page(fault, 0, START_MS).headers.get("Retry-After") == shown
+    assert page(fault, "www.okx.com", 0, START_MS).headers.get("Retry-After") == shown
 
 
 def test_retry_after_may_be_a_date() -> None:
     fault = Fault("ban-418", for_ms=5000, retry_after="date", until_ns=5_000_000_000)
-    value = page(fault, 1_000_000_000, START_MS).headers["Retry-After"]
+    value = page(fault, "www.okx.com", 1_000_000_000, START_MS).headers["Retry-After"]
     until = datetime.fromtimestamp((START_MS + 4000) / 1000, UTC)
     assert parsedate_to_datetime(value) == until
 
 
 def test_a_page_has_the_status_it_is_told() -> None:
-    assert page(Fault("ban-1015", status=503), 0, START_MS).status == 503
+    assert page(Fault("ban-1015", status=503), "www.okx.com", 0, START_MS).status == 503
 
 
 def test_a_ban_that_is_over_makes_room_for_the_next() -> None:

@@ -9,7 +9,8 @@ from typing import Any
 import aiohttp
 import pytest
 
-from proxy.sim import Authority, Recorded, SimulatedOkx
+from proxy.sim import Authority, Recorded
+from proxy.sim.okx import SimulatedOkx
 from tests.sim.client import LIVE, ORDER, Client, HandClock
 
 
@@ -135,9 +136,11 @@ async def test_the_back_door_counts_buckets(client: Client) -> None:
         "subject": "100",
         "limit": 1,
         "span_ns": 2_000_000_000,
+        "anchored": False,
         "arrivals": 2,
         "accepted": 1,
         "most_in_sliding": 2,
+        "most_in_anchored": 2,
     }
     await client.sim("POST", "reset")
     assert await client.sim("GET", "breaches") == {"breaches": {}, "buckets": {}}

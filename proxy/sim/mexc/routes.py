@@ -1,0 +1,168 @@
+"""Which function answers which endpoint; every other row of the table is answered blandly."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from proxy.sim.mexc import (
+    account,
+    contracts,
+    futures,
+    futures_reads,
+    market,
+    plans,
+    positions,
+    products,
+    spot,
+    wallet,
+)
+from proxy.sim.mexc.market import LISTING_MS, alike
+from proxy.sim.mexc.table import PREFIXES
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from proxy.sim.answers import Answer
+    from proxy.sim.mexc.desk import Call
+
+_SPOT: Final[dict[str, Callable[[Call], Answer]]] = {
+    "GET ping": market.ping,
+    "GET time": market.time,
+    "GET exchangeInfo": alike(market.exchange_info, LISTING_MS),
+    "GET defaultSymbols": market.default_symbols,
+    "GET depth": alike(market.depth),
+    "GET trades": alike(market.trades),
+    "GET historicalTrades": alike(market.trades),
+    "GET aggTrades": alike(market.aggregate_trades),
+    "GET klines": alike(market.klines),
+    "GET avgPrice": alike(market.average),
+    "GET ticker/24hr": alike(market.day),
+    "GET ticker/price": alike(market.price),
+    "GET ticker/bookTicker": alike(market.best),
+    "GET uid": account.uid,
+    "GET kyc/status": account.kyc,
+    "GET selfSymbols": market.default_symbols,
+    "GET account": account.overview,
+    "GET apiKeyInfo": account.key_info,
+    "GET tradeFee": account.fees,
+    "GET mxDeduct/enable": account.deduction,
+    "POST mxDeduct/enable": account.deduction,
+    "POST userDataStream": account.open_stream,
+    "GET userDataStream": account.streams,
+    "PUT userDataStream": account.extend_stream,
+    "DELETE userDataStream": account.close_stream,
+    "POST order": spot.place,
+    "POST order/test": spot.test,
+    "POST batchOrders": spot.place_batch,
+    "DELETE order": spot.cancel,
+    "DELETE openOrders": spot.cancel_open,
+    "DELETE order/all": spot.cancel_all,
+    "GET order": spot.query,
+    "GET openOrders": spot.open_orders,
+    "GET allOrders": spot.all_orders,
+    "GET myTrades": spot.my_trades,
+    "GET capital/config/getall": wallet.currencies,
+    "POST capital/withdraw": wallet.withdraw,
+    "POST capital/withdraw/apply": wallet.withdraw,
+    "DELETE capital/withdraw": wallet.cancel_withdrawal,
+    "GET capital/withdraw/history": wallet.withdrawals,
+    "POST capital/deposit/address": wallet.deposit_address,
+    "GET capital/deposit/address": wallet.deposit_address,
+    "POST capital/transfer": wallet.transfer,
+    "GET capital/transfer": wallet.transfers,
+    "GET capital/transfer/tranId": wallet.transfer_by_id,
+    "POST capital/transfer/internal": wallet.transfer_to_user,
+    "POST capital/sub-account/universalTransfer": wallet.transfer,
+    "GET capital/sub-account/universalTransfer": wallet.transfers,
+    "POST sub-account/virtualSubAccount": wallet.create_subaccount,
+    "GET sub-account/list": wallet.subaccounts,
+    "POST sub-account/apiKey": wallet.create_key,
+    "GET sub-account/apiKey": wallet.keys,
+    "DELETE sub-account/apiKey": wallet.delete_key,
+    "POST broker/sub-account/universalTransfer": wallet.transfer,
+    "GET broker/sub-account/universalTransfer": wallet.transfers,
+    "POST broker/sub-account/virtualSubAccount": wallet.create_subaccount,
+    "GET broker/sub-account/list": wallet.subaccounts,
+    "POST broker/sub-account/apiKey": wallet.create_key,
+    "GET broker/sub-account/apiKey": wallet.keys,
+    "DELETE broker/sub-account/apiKey": wallet.delete_key,
+    "POST broker/capital/deposit/subAddress": wallet.deposit_address,
+    "GET broker/capital/deposit/subAddress": wallet.deposit_address,
+    "POST broker/capital/withdraw/apply": wallet.withdraw,
+    "GET broker/rebate/taxQuery": wallet.rebates,
+    "GET rebate/taxQuery": wallet.rebates,
+    "GET rebate/detail": wallet.rebates,
+    "GET rebate/detail/kickback": wallet.rebates,
+}
+_FUTURES: Final[dict[str, Callable[[Call], Answer]]] = {
+    "GET contract/ping": contracts.ping,
+    "GET contract/detail": alike(contracts.detail, LISTING_MS),
+    "GET contract/detail/country": alike(contracts.detail, LISTING_MS),
+    "GET contract/support_currencies": contracts.currencies,
+    "GET contract/depth/{symbol}": alike(contracts.depth),
+    "GET contract/index_price/{symbol}": alike(contracts.prices),
+    "GET contract/fair_price/{symbol}": alike(contracts.prices),
+    "GET contract/funding_rate/{symbol}": alike(contracts.funding),
+    "GET contract/funding_rate": alike(contracts.funding),
+    "GET contract/kline/{symbol}": alike(contracts.klines),
+    "GET contract/kline/index_price/{symbol}": alike(contracts.klines),
+    "GET contract/kline/fair_price/{symbol}": alike(contracts.klines),
+    "GET contract/deals/{symbol}": alike(contracts.deals),
+    "GET contract/ticker": alike(contracts.ticker),
+    "GET private/account/assets": positions.assets,
+    "GET private/account/asset/{currency}": positions.asset,
+    "GET private/position/open_positions": positions.positions,
+    "GET private/position/leverage": positions.leverage,
+    "GET private/position/position_mode": positions.position_mode,
+    "POST private/position/change_leverage": positions.change_leverage,
+    "POST private/position/change_position_mode": positions.change_position_mode,
+    "POST private/position/close_all": positions.close_all,
+    "POST private/position/reverse": positions.reverse,
+    "POST private/account/change_risk_level": positions.change_risk_level,
+    "POST private/order/create": futures.place,
+    "POST private/order/submit": futures.place,
+    "POST private/order/submit_batch": futures.place_batch,
+    "POST private/order/change_limit_order": futures.change,
+    "POST private/order/chase_limit_order": futures.chase,
+    "POST private/order/cancel": futures.cancel,
+    "POST private/order/cancel_with_external": futures.cancel_named,
+    "POST private/order/batch_cancel_with_external": futures.cancel_named,
+    "POST private/order/cancel_all": futures.cancel_all,
+    "GET private/order/get/{order_id}": futures_reads.get,
+    "GET private/order/external/{symbol}/{external_oid}": futures_reads.get_named,
+    "GET private/order/batch_query": futures_reads.batch_query,
+    "POST private/order/batch_query_with_external": futures_reads.batch_query_named,
+    "GET private/order/list/open_orders": futures_reads.open_orders,
+    "GET private/order/list/open_orders/{symbol}": futures_reads.open_orders,
+    "GET private/order/list/history_orders": futures_reads.history,
+    "GET private/order/list/close_orders": futures_reads.history,
+    "GET private/order/list/order_deals": futures_reads.deals,
+    "GET private/order/list/order_deals/v3": futures_reads.deals,
+    "GET private/order/deal_details/{order_id}": futures_reads.deals,
+    "GET private/order/open_order_total_count": futures_reads.counts,
+    "POST private/order/open_order_total_count": futures_reads.counts,
+    "POST private/planorder/place": plans.place,
+    "POST private/planorder/place/v2": plans.place,
+    "POST private/planorder/cancel": plans.cancel,
+    "POST private/planorder/cancel_all": plans.cancel_all,
+    "GET private/planorder/list/orders": plans.listed,
+    "POST private/stoporder/place": plans.place_stop,
+    "POST private/stoporder/cancel": plans.cancel,
+    "POST private/stoporder/cancel_all": plans.cancel_all,
+    "GET private/stoporder/list/orders": plans.listed,
+    "GET private/stoporder/open_orders": plans.listed,
+    "POST private/trackorder/place": plans.place_track,
+    "POST private/trackorder/cancel": plans.cancel,
+    "GET private/trackorder/list/orders": plans.listed,
+}
+SIMULATED: Final = {
+    f"{name.partition(' ')[0]} {PREFIXES[api]}{name.partition(' ')[2]}": act
+    for api, acts in (("spot", _SPOT), ("futures", _FUTURES))
+    for name, act in acts.items()
+}
+
+
+def perform(call: Call) -> Answer:
+    """Do what the call asks for; raises Denied."""
+    bland = products.read if call.row.method == "GET" else products.write
+    return SIMULATED.get(call.row.name, bland)(call)

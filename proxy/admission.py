@@ -16,7 +16,7 @@ from proxy.security.paths import decoded_path
 if TYPE_CHECKING:
     from proxy.accounts.directory import Access, Directory
     from proxy.config import Network
-    from proxy.model import Request, Verdict
+    from proxy.model import Claim, Request, Verdict
     from proxy.passage import Passage
     from proxy.security.addresses import KnownAddresses
     from proxy.security.failures import Failures
@@ -96,9 +96,8 @@ class Admission:
         passage.access = access  # from here on a refusal is the account's
         if access.networks and not self._accounts.allows(access, request.source):
             raise Refusal("ip_not_allowed", f"requests from {request.source} are not allowed")
-        off_ms = claim.timestamp_ms - passage.wall_ms
-        if claim.timestamp_ms >= 0 and abs(off_ms) > site.exchange.timestamp_window_ms:
-            raise Refusal("stale_timestamp", f"the timestamp is {off_ms} ms off this clock")
+        if not claim.not_before_ms <= passage.wall_ms <= claim.not_after_ms:
+            raise _stale(claim, passage.wall_ms)
 
     def _let_anonymous(self, passage: Passage) -> None:
         route, request = passage.route, passage.request
@@ -127,15 +126,18 @@ class Admission:
             if access.networks and not self._accounts.allows(access, request.source):
                 raise Refusal("ip_not_allowed", f"requests from {request.source} are not allowed")
         account = access.account
-        if account.mode == "observe":
+        if account.mode != "sign":
             passage.manner = FORWARDED
-            self._admit_observed(passage, access)
+            self._admit_forwarded(passage, access)
             return
+        in_body = claim.timestamp_ms < 0
         try:
-            digest = exchange.verify(request, claim, access.credentials)
+            digest = exchange.verify(route.endpoint, request, claim, access.credentials)
         except Refusal:
             self._failures.failed(claim.api_key, request.peer, request.started_ns)
             raise
+        if in_body and not claim.not_before_ms <= passage.wall_ms <= claim.not_after_ms:
+            raise _stale(claim, passage.wall_ms)
         passage.verified = True
         account.standing.activity.clock_off_ms = claim.timestamp_ms - passage.wall_ms
         self._addresses.verified(request.peer, request.started_ns)
@@ -148,10 +150,12 @@ class Admission:
             self._replays.reserve(digest, claim.timestamp_ms, request.started_ns)
             passage.digest = digest
 
-    def _admit_observed(self, passage: Passage, access: Access) -> None:
+    def _admit_forwarded(self, passage: Passage, access: Access) -> None:
         """Only the exchange can verify here: nothing of the account is told before it did."""
         if passage.route.local:
             raise Refusal("forbidden_endpoint", "no secret is held to verify the signature with")
+        if passage.route.unclassified:
+            self._refuse_unserved(passage)
         if passage.route.guarded or access.account.disabled:
             try:
                 self._permit(passage, access)
@@ -165,12 +169,21 @@ class Admission:
             raise Refusal("user_disabled", f"account {account.label}: {reason}")
         sensitive = route.endpoint.sensitive
         if route.unclassified:
+            self._refuse_unserved(passage)
             path = decoded_path(request.path)
             sensitive = route.site.exchange.sensitive_class(request.method.decode(), path)
         if sensitive and sensitive not in account.grants:
             raise Refusal("forbidden_endpoint", f"class {sensitive} is not granted")
         if route.unclassified and not route.read and self.policy.unknown_writes != "forward":
             raise Refusal("forbidden_endpoint", "a write that this proxy does not know")
+
+    @staticmethod
+    def _refuse_unserved(passage: Passage) -> None:
+        request = passage.request
+        path = decoded_path(request.path)
+        why = passage.route.site.exchange.unserved(request.method.decode(), path)
+        if why:
+            raise Refusal("forbidden_endpoint", why)
 
     def release(self, passage: Passage) -> None:
         """The request was not sent: its signature may be used again."""
@@ -184,3 +197,8 @@ class Admission:
         elif verdict.outcome == "ok" and not (passage.route.public or passage.route.unclassified):
             passage.verified = True
             self._addresses.verified(request.peer, request.started_ns)
+
+
+def _stale(claim: Claim, wall_ms: int) -> Refusal:
+    off_ms = claim.timestamp_ms - wall_ms
+    return Refusal("stale_timestamp", f"the timestamp is {off_ms} ms off this clock")

@@ -4,7 +4,7 @@ request, so that limits, addresses and signatures are the same."""
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, final
+from typing import TYPE_CHECKING, Final, final
 
 from proxy.errors import Refusal
 from proxy.message import OWN_HEADERS
@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from proxy.delivery import Delivery
     from proxy.exchanges.spec import Lesson
     from proxy.model import Response, Verdict
+
+
+_NEVER_MS: Final = 1 << 62
 
 
 @final
@@ -62,7 +65,7 @@ class Asking:
         return response
 
     def _passage(self, passage: Passage, lesson: Lesson) -> Passage:
-        site, claim = passage.route.site, passage.claim
+        site, claim = passage.route.site.main, passage.claim
         method, path = lesson.method.decode(), lesson.path.decode()
         endpoint = next(row for row in site.endpoints if (row.method, row.path) == (method, path))
         request = Request(
@@ -76,5 +79,5 @@ class Asking:
         own = Passage(request, route, self._clock.wall_ms())
         own.access = passage.access
         if claim is not None:
-            own.claim = Claim(claim.api_key, b"", -1, b"", b"", claim.demo, 0)
+            own.claim = Claim(claim.api_key, b"", -1, b"", b"", claim.demo, 0, 0, _NEVER_MS)
         return own

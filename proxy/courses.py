@@ -41,12 +41,13 @@ def every_ms(lesson: Lesson) -> int:
 class Course:
     """One user's lessons. The first is his account's own, and tells which others are wanted."""
 
-    __slots__ = ("facts", "identity", "limits", "next_ms", "tries")
+    __slots__ = ("facts", "identity", "limits", "next_ms", "told", "tries")
 
     def __init__(self, identity: Identity, lessons: int) -> None:
         self.identity = identity
         self.facts: Learned | None = None  # what the first told, in this process
         self.limits: list[tuple[LearnedLimit, ...]] = [()] * lessons  # what each told last
+        self.told: dict[str, LearnedLimit] = {}  # by pool: what other answers say by the way
         self.next_ms = [0] * lessons
         self.tries = [0] * lessons
 
@@ -74,7 +75,7 @@ class Courses:
 
     def hosts(self, exchange: str) -> set[str]:
         """The hosts of an exchange table that count its users."""
-        return {site.host for site in self._sites if site.name == exchange}
+        return {site.counted_at for site in self._sites if site.name == exchange}
 
     def of(self, identity: Identity, lessons: int) -> Course:
         """Return the course of a user, or begin one."""
@@ -124,9 +125,16 @@ class Courses:
         if course.limits != before:
             self._put_in_force(course)
 
+    def tell(self, course: Course, limit: LearnedLimit) -> None:
+        """Take in the limit of a whole pool that an answer told by the way: the latest word."""
+        if course.told.get(limit.pool) != limit:
+            course.told[limit.pool] = limit
+            self._put_in_force(course)
+
     def _put_in_force(self, course: Course) -> None:
         identity = course.identity
         limits = [limit for told in course.limits for limit in told]
+        limits += course.told.values()
         pools, faults = learned_pools(limits, *self._pools_of(identity.exchange))
         for fault in faults:
             self._report(f"{identity.exchange} told a limit that cannot be kept: {fault}")

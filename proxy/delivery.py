@@ -13,32 +13,38 @@ from proxy.egress import moves_on
 from proxy.errors import Refusal, UpstreamError, UpstreamTimeout
 from proxy.limits.limiter import NoSlot
 from proxy.message import NOBODYS, message
-from proxy.model import NO_BAN, Signed
+from proxy.model import NO_BAN, LearnedLimit, Signed
 from proxy.passage import FORWARDED, SIGNED, UNSIGNED
 from proxy.slots import Slots
 from proxy.tasks import Signal
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from proxy.answers import Answers
     from proxy.clock import Clock
     from proxy.egress import Egress
     from proxy.errors import Slug
     from proxy.limits.limiter import Limiter, Ticket
-    from proxy.model import Broker, Charge, Outbound, Response, Verdict
+    from proxy.model import Broker, Charge, Outbound, Quota, Response, Verdict
     from proxy.passage import Passage
     from proxy.routes import Connection
 
 TRIES_MAX: Final = 4  # connections tried for one request, and waits after the exchange's own no
 RETRY_AFTER_S_MAX: Final = 3_600
+ON_THE_WAY_MS: Final = 500  # what is left of a bot's own signature when it leaves, at the least
+_MS: Final = 1_000_000
+
+
+def _nobody_learns(passage: Passage, limit: LearnedLimit) -> None:
+    """Until there is somebody who does."""
 
 
 @final
 class Delivery:
     """Brings tagged requests to their exchange, within its limits."""
 
-    __slots__ = ("_answers", "_clock", "_limiter", "_slots", "max_wait_ns")
+    __slots__ = ("_answers", "_clock", "_limiter", "_slots", "learn_limit", "max_wait_ns")
 
     def __init__(self, limiter: Limiter, answers: Answers, clock: Clock, max_wait_ns: int) -> None:
         self._limiter = limiter
@@ -46,6 +52,8 @@ class Delivery:
         self._answers = answers
         self._clock = clock
         self.max_wait_ns = max_wait_ns
+        # told of every limit that an answer says an account has
+        self.learn_limit: Callable[[Passage, LearnedLimit], None] = _nobody_learns
 
     async def deliver(
         self, passage: Passage, outbound: Outbound, broker: Broker, charges: Sequence[Charge]
@@ -79,6 +87,8 @@ class Delivery:
                 continue
             self._settle(passage, slots)
             verdict = exchange.classify(endpoint, response)
+            if verdict.quota is not None:
+                self._told(passage, slots, verdict.quota)
             if verdict.rate_refused:
                 self._correct(passage, slots, response, verdict)
                 if (
@@ -126,9 +136,15 @@ class Delivery:
         """The instant, monotonic, up to which the request may wait for a slot."""
         until_ns = min(passage.queued_ns + self.max_wait_ns, passage.deadline_ns)
         claim = passage.claim
-        if claim is not None and claim.expires_ms:
-            left_ns = (claim.expires_ms - self._clock.wall_ms()) * 1_000_000
-            expiry_ns = self._clock.monotonic_ns() + left_ns
+        if claim is None:
+            return until_ns
+        clock = self._clock
+        if passage.manner == FORWARDED:  # the signature has to be good when it gets there
+            left_ms = claim.not_after_ms - ON_THE_WAY_MS - clock.wall_ms()
+            until_ns = min(until_ns, clock.monotonic_ns() + left_ms * _MS)
+        if claim.expires_ms:
+            left_ms = claim.expires_ms - clock.wall_ms()
+            expiry_ns = clock.monotonic_ns() + left_ms * _MS
             if expiry_ns < until_ns:
                 passage.expiry_bounds = True
                 return expiry_ns
@@ -199,7 +215,7 @@ class Delivery:
         passage.limit_ns += full.waited_ns
         self._answers.no_slot(passage, full)
         whose = "this proxy's address" if full.bucket.pool.shared else "your account"
-        waited_ms = (self._clock.monotonic_ns() - passage.queued_ns) // 1_000_000
+        waited_ms = (self._clock.monotonic_ns() - passage.queued_ns) // _MS
         known = passage.manner != FORWARDED or passage.verified
         limit = f"{whose}, {full.bucket.describe()}" if known else "no slot"
         facts = f"{limit}, waited {waited_ms} ms"
@@ -207,7 +223,7 @@ class Delivery:
             return Refusal("expired", f"{facts}, no slot before the deadline of the request")
         if full.next_ns < 0:
             return Refusal("rate_limited", f"{facts}, more than the limit at once")
-        next_ms = full.next_ns // 1_000_000 + 1
+        next_ms = full.next_ns // _MS + 1
         return Refusal(
             "rate_limited", f"{facts}, next slot in {next_ms} ms", retry_after_ms=next_ms
         )
@@ -256,12 +272,14 @@ class Delivery:
         if manner == SIGNED and access is not None:
             signed = site.exchange.sign(outbound, access.account.credentials, broker, wall_ms)
             return message(outbound.method, signed, site, request)
-        exchange = site.exchange
-        head = exchange.forwarded_head if manner == FORWARDED else exchange.unsigned_head
-        signed = Signed(outbound.path + outbound.suffix, head(request), outbound.body)
-        if manner == UNSIGNED:
-            return message(outbound.method, signed, site, NOBODYS)
-        return message(outbound.method, signed, site, request)
+        target = outbound.path + outbound.suffix
+        if manner == FORWARDED and access is not None:
+            ours = None if access.account.mode == "observe" else broker
+            head = site.exchange.forwarded_head(request, ours)
+        else:
+            head = site.exchange.unsigned_head(request)
+        signed = Signed(target, head, outbound.body)
+        return message(outbound.method, signed, site, NOBODYS if manner == UNSIGNED else request)
 
     def _settle(self, passage: Passage, slots: Ticket) -> None:
         """The answer is in: its slots run out from now on."""
@@ -291,11 +309,20 @@ class Delivery:
     ) -> None:
         """The exchange said "too many": our count was wrong."""
         passage.route.site.rate_limited.n += 1
-        retry_after_ns = 0
+        retry_after_ns = min(verdict.retry_ms, RETRY_AFTER_S_MAX * 1000) * _MS
         for name, value in response.headers:
             if name == b"retry-after" and value.isdigit():
                 retry_after_ns = min(int(value[:9]), RETRY_AFTER_S_MAX) * 1_000_000_000
         slots.refused(verdict.rate_refused, self._clock.monotonic_ns(), retry_after_ns)
+
+    def _told(self, passage: Passage, slots: Ticket, quota: Quota) -> None:
+        """The exchange told how a budget of the account's stands: what it counts and we do not is
+        somebody else's, and a limit that is another than ours is the account's own."""
+        now_ns = self._clock.monotonic_ns()
+        bucket = slots.told(quota.pool, quota.limit - quota.remaining, quota.reset_ms * _MS, now_ns)
+        if bucket is not None and bucket.count != quota.limit and not bucket.shared:
+            limit = LearnedLimit(quota.pool, "", quota.limit, bucket.window_ns)
+            self.learn_limit(passage, limit)
 
     async def _wait_again(self, passage: Passage, slots: Ticket) -> bool:
         """Queue for another try of what the exchange refused for rate, and so did not do.

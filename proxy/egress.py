@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from hashlib import sha256
 from ipaddress import ip_address, ip_network
-from typing import TYPE_CHECKING, Final, final
+from typing import TYPE_CHECKING, Final, cast, final
 
 from proxy.errors import Refusal
 from proxy.model import NO_BAN, Response
@@ -29,6 +29,7 @@ REST_FIRST_NS: Final = 5_000_000_000  # where the exchange does not say; doubled
 REST_MAX_NS: Final = 300_000_000_000
 ODD_NS: Final = 3_600_000_000_000  # for how long an asker whose requests the edge minds is known
 _ODD_MAX: Final = 100
+_HOMES_MAX: Final = 4  # of one account: one for each venue
 AVOIDED_NS: Final = 10_000_000_000  # after no connection could be had
 _ROUND_NS: Final = 60_000_000_000  # how often all addresses are tried for one key
 _FORBIDDEN: Final = 403
@@ -57,17 +58,18 @@ class Egress:
     def __init__(
         self,
         address: str,
-        host: str,
+        counted_at: str,
         connections: Connections,
         bans: Count,
         report: Callable[[str, int], None],
     ) -> None:
-        """`report` is told the address and for how many seconds it rests."""
+        """`counted_at` is the host whose budgets these are, another venue's may be; `report` is
+        told the address and for how many seconds it rests."""
         self.address = address
         self.connections = connections
         self.connecting = 0  # requests that wait for a connection and take their slots then
         # whose budgets "per IP" these are: one for live and demo, since nobody says they are two
-        self.subject: Subject = (host, address, False)
+        self.subject: Subject = (counted_at, address, False)
         self.rests_until_ns = 0
         self._avoided_ns = 0  # until when others go first: no connection can be had
         self._bans = bans
@@ -197,14 +199,14 @@ def _try_elsewhere(passage: Passage, standing: Standing, refused: Egress, now_ns
 
 
 def _home(egresses: tuple[Egress, ...], standing: Standing) -> Home:
-    kept = standing.home
-    if (
-        type(kept) is not Home
-        or kept.egresses is not egresses
-        or kept.bound is not standing.addresses
-    ):
-        kept = standing.home = Home(egresses, standing)
-    return kept
+    homes = standing.homes
+    for home in homes:
+        if home.egresses is egresses and home.bound is standing.addresses:
+            return cast("Home", home)
+    others = [home for home in homes if home.egresses is not egresses]
+    made = Home(egresses, standing)
+    standing.homes = (made, *others[: _HOMES_MAX - 1])
+    return made
 
 
 @final

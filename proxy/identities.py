@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from proxy.clock import Clock
     from proxy.exchanges.spec import Lesson
     from proxy.limits.limiter import Limiter
-    from proxy.model import Learned, Response
+    from proxy.model import Learned, LearnedLimit, Response
     from proxy.passage import Passage
     from proxy.routes import Site
 
@@ -121,6 +121,14 @@ class Identities:
             self._refresh(passage, pupil)
         elif pupil.asking or self._introduce(passage, pupil):
             await self._wait(passage, pupil)
+
+    def told(self, passage: Passage, limit: LearnedLimit) -> None:
+        """An answer said by the way that the account of a request has this limit."""
+        access = passage.access
+        if access is not None:
+            lessons = passage.route.site.exchange.lessons
+            course = self._courses.of(access.account.standing.identity, len(lessons))
+            self._courses.tell(course, limit)
 
     def _pupil(self, standing: Standing) -> _Pupil:
         pupil = self._pupils.get(standing.account_id)
@@ -279,7 +287,7 @@ class Identities:
     def _unite(self, passage: Passage, old: str, new: str) -> None:
         """Let what the exchange counts for one user be one budget, on each host and market."""
         site = passage.route.site
-        for host in {site.host, *self._courses.hosts(site.name)}:
+        for host in {site.counted_at, *self._courses.hosts(site.name)}:
             for demo in (False, True):
                 self._limiter.unite((host, old, demo), (host, new, demo))
 

@@ -83,7 +83,7 @@ def describe(passage: Passage, limiter: Limiter, base_url: str, wall_ms: int) ->
         "budgets": [
             {"limit": name, "of": value, "left": left, "count": count, "window_ms": window_ns / 1e6}
             for name, value, left, count, window_ns in limiter.budgets(
-                (site.host, standing.identity.text, demo)
+                (site.counted_at, standing.identity.text, demo)
             )
         ],
         "last_refusals": [

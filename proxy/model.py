@@ -201,6 +201,8 @@ class Claim:
         "api_key",
         "demo",
         "expires_ms",
+        "not_after_ms",
+        "not_before_ms",
         "passphrase",
         "signature",
         "timestamp",
@@ -216,21 +218,26 @@ class Claim:
         passphrase: bytes,
         demo: bool,  # noqa: FBT001 - a keyword costs time that every request would pay
         expires_ms: int,
+        not_before_ms: int,
+        not_after_ms: int,
     ) -> None:
         self.api_key = api_key
         self.timestamp = timestamp  # the text that was signed
-        self.timestamp_ms = timestamp_ms  # Unix, or -1 when it stands in the body
+        self.timestamp_ms = timestamp_ms  # Unix; -1 while it stands in a body not read yet
         self.signature = signature
         self.passphrase = passphrase
         self.demo = demo
         self.expires_ms = expires_ms  # Unix; 0 when the bot set no deadline
+        # when the exchange would take the timestamp, Unix, both included
+        self.not_before_ms = not_before_ms
+        self.not_after_ms = not_after_ms
 
 
 @final
 class Credentials:
     """A key triple ready for use; only `mac` can sign, and it shows nothing of the secret."""
 
-    __slots__ = ("api_key", "bearer", "mac", "passphrase")
+    __slots__ = ("api_key", "bearer", "mac", "passphrase", "passphrase_mac")
 
     def __init__(
         self, api_key: bytes, mac: Mac | None, passphrase: bytes, bearer: bytes = b""
@@ -239,6 +246,7 @@ class Credentials:
         self.mac = mac  # None: no secret held (Bearer token, or a mode that never signs)
         self.passphrase = passphrase
         self.bearer = bearer
+        self.passphrase_mac = b""  # as KuCoin wants it on the wire, once it was asked for
 
     def __repr__(self) -> str:
         return "Credentials(…)"
@@ -289,7 +297,8 @@ class Learned:
 
 @final
 class Broker:
-    """The operator's broker code on one exchange or venue. `name` and `mac` are KuCoin's."""
+    """The operator's broker code on one exchange or venue, b"" for none: then nothing of a broker
+    is written. `name` and `mac` are KuCoin's."""
 
     __slots__ = ("code", "mac", "name")
 
@@ -307,16 +316,20 @@ class Tagged:
     """What `tag` made of a request: the bytes to send and what the bot had put there.
 
     `found` is "" where the endpoint has no place for a code; `orders` counts the orders that now
-    carry ours.
+    carry ours. `kept` is the bot's own code that stays where the code is a header: `sign` has to
+    write it in place of ours.
     """
 
-    __slots__ = ("body", "found", "orders", "suffix")
+    __slots__ = ("body", "found", "kept", "orders", "suffix")
 
-    def __init__(self, body: bytes, suffix: bytes, found: Found, orders: int) -> None:
+    def __init__(
+        self, body: bytes, suffix: bytes, found: Found, orders: int, kept: bytes = b""
+    ) -> None:
         self.body = body
         self.suffix = suffix
         self.found: Found = found
         self.orders = orders
+        self.kept = kept
 
 
 @final
@@ -361,6 +374,20 @@ class Signed:
 
 
 @final
+class Quota:
+    """What an answer tells of the budget `pool`: its `limit`, how much of it is left, and in how
+    many milliseconds all of it will be. All as the exchange counts."""
+
+    __slots__ = ("limit", "pool", "remaining", "reset_ms")
+
+    def __init__(self, pool: str, limit: int, remaining: int, reset_ms: int) -> None:
+        self.pool = pool
+        self.limit = limit
+        self.remaining = remaining
+        self.reset_ms = reset_ms
+
+
+@final
 class Verdict:
     """What an exchange's answer means.
 
@@ -368,7 +395,8 @@ class Verdict:
     of, or "*" when it named none. `processed` is False only where the exchange is known to have
     done nothing, so that the request may wait again. `ban_ms` is `NO_BAN` unless the exchange
     refuses the address that we send from, whoever's key it was: then for how long, 0 where it
-    does not say. `key_refused`: it does not take the key itself.
+    does not say. `key_refused`: it does not take the key itself. `retry_ms` goes with
+    `rate_refused`: for how long the exchange's own headers say so, 0 where Retry-After tells.
     """
 
     __slots__ = (
@@ -378,7 +406,9 @@ class Verdict:
         "order_ids",
         "outcome",
         "processed",
+        "quota",
         "rate_refused",
+        "retry_ms",
     )
 
     def __init__(
@@ -391,6 +421,8 @@ class Verdict:
         processed: bool = True,
         ban_ms: int = NO_BAN,
         key_refused: bool = False,
+        retry_ms: int = 0,
+        quota: Quota | None = None,
     ) -> None:
         self.outcome: Outcome = outcome
         self.code = code
@@ -399,3 +431,5 @@ class Verdict:
         self.processed = processed
         self.ban_ms = ban_ms
         self.key_refused = key_refused
+        self.retry_ms = retry_ms
+        self.quota = quota

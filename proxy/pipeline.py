@@ -81,12 +81,15 @@ class Pipeline:
             admission.look_behind(request)
         route = self.front.routes.get(request.method + b" " + request.path)
         try:
-            if route is None:
-                route = self._route_unclassified(request)
+            if route is not None:
+                request.path = route.path
+            else:
+                route = self.front.templated(request.method, request.path)
+                if route is None:
+                    route = self._route_unclassified(request)
                 if route is None:
                     return self._answers.nowhere(request, self.front)
-            else:
-                request.path = route.path
+                request.path = request.path[len(route.prefix) :]
             request.prefix = route.prefix
             passage = Passage(request, route, self._clock.wall_ms())
         except Refusal as refusal:
@@ -102,10 +105,15 @@ class Pipeline:
         route = self.front.unclassified(request.method, request.path)
         if route is None:
             return None
-        request.path = request.path[len(route.prefix) :]
+        if route.absent:
+            raise Refusal("bad_request", route.absent)
         own_path = path[len(route.prefix) :]
         known = route.site.known_paths
-        if not route.read and (own_path in known or _ODD.split(own_path)[0] in known):
+        if not route.read and (
+            own_path in known
+            or _ODD.split(own_path)[0] in known
+            or self.front.is_template(path.encode())
+        ):
             # another spelling or method of a known write would go out untagged
             raise Refusal("bad_request", "no such method and spelling of this path")
         return route
@@ -170,15 +178,18 @@ class Pipeline:
                 self._let_close(passage, access, content)
             if access.account.code:
                 broker = Broker(access.account.code, broker.name, broker.mac)
-        if passage.manner == FORWARDED:
+        suffix, body = request.suffix, request.body
+        if access is not None and access.account.mode == "observe":
             self._observe(passage, content, broker)
-            suffix, body = request.suffix, request.body
         else:
             tagged = exchange.tag(endpoint, request, content, broker.code, site.on_conflict)
-            suffix, body = tagged.suffix, tagged.body
             if tagged.found:
                 site.foreign[tagged.found] += 1
                 passage.orders = tagged.orders
+            if tagged.kept:
+                broker = Broker(tagged.kept, broker.name, broker.mac)
+            if passage.manner == SIGNED:
+                suffix, body = tagged.suffix, tagged.body
         charges = exchange.charges(endpoint, request, content)
         if route.shared and passage.manner == SIGNED:
             return await self._public_reads.read(passage, charges, suffix, broker)

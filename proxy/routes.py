@@ -7,9 +7,12 @@ No decision is made here that depends on a request.
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Final, Protocol, final
 
+from proxy.errors import Refusal
 from proxy.model import Action, Draw, Endpoint, Pool, Tag
+from proxy.security.paths import decoded_path
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -30,6 +33,9 @@ READS: Final = 2
 ME: Final = Endpoint(
     "GET", "/tagproxy/me", Action.READ, "read", Tag.NONE, (), label="GET tagproxy/me"
 )
+
+_VARIABLE: Final = b"\n"  # stands for a segment that varies: no target can have it
+_PLAIN_VALUE: Final = re.compile(rb"[A-Za-z0-9_\-]+")
 
 _GENERAL_HEADERS: Final = (
     (b"content-type", b"Content-Type: "),
@@ -67,6 +73,7 @@ class Site:
     __slots__ = (
         "accounts",
         "broker",
+        "counted_at",
         "deadline_ns",
         "egresses",
         "endpoints",
@@ -75,6 +82,7 @@ class Site:
         "foreign",
         "host",
         "known_paths",
+        "main",
         "metrics",
         "name",
         "on_conflict",
@@ -96,11 +104,13 @@ class Site:
         name: str,
         venue: str,
         exchange: Exchange,
-        endpoints: tuple[Endpoint, ...],
+        endpoints: tuple[Endpoint, ...],  # of every venue
         accounts: Mapping[bytes, Access],
         broker: Broker,
         egresses: tuple[Egress, ...],
         authority: str,
+        counted_at: str,
+        main: Site | None,
         deadline_ns: int,
         on_conflict: OnConflict,
         unclassified_limit: tuple[int, int],
@@ -109,19 +119,24 @@ class Site:
         self.name = name
         self.venue = venue
         self.exchange = exchange
-        self.endpoints = endpoints  # pools resolved: overrides and unpublished limits filled in
+        # this venue's; pools resolved: overrides and unpublished limits filled in
+        self.endpoints = tuple(row for row in endpoints if row.venue == venue)
         self.accounts = accounts
         self.broker = broker
         self.egresses = egresses  # at least one
         self.host = authority
+        self.counted_at = counted_at  # the host under which budgets are kept, one for all venues
+        self.main = main or self  # where bots reach the exchange without a venue
         self.deadline_ns = deadline_ns
         self.on_conflict: OnConflict = on_conflict
         self.unclassified_limit = unclassified_limit
         self.metrics = metrics
         self.stale = False  # another configuration is in force: what is in flight ends by this one
         self.known_paths = frozenset(endpoint.path.lower() for endpoint in endpoints)
-        self.passed_headers = _GENERAL_HEADERS + tuple(
-            (name.lower(), name + b": ") for name in exchange.passed_headers
+        general = [each for each in _GENERAL_HEADERS if each[0] not in exchange.writes_headers]
+        self.passed_headers = (
+            *general,
+            *((name.lower(), name + b": ") for name in exchange.passed_headers),
         )
         self.passed_names = tuple(name for name, _ in self.passed_headers)
         self.passed_lines: dict[tuple[bytes | None, ...], bytes] = {}  # what they became
@@ -140,6 +155,7 @@ class Route:
     """One endpoint of a site, with what only its own requests share."""
 
     __slots__ = (
+        "absent",
         "endpoint",
         "guarded",
         "local",
@@ -164,6 +180,7 @@ class Route:
         self.prefix = prefix
         self.path = path
         self.unclassified = unclassified
+        self.absent = ""  # why nothing is served under this prefix
         self.read = endpoint.action is Action.READ
         self.reserves = endpoint.creates_or_moves  # its signature passes once
         self.guarded = unclassified or endpoint.sensitive != ""  # not for every account
@@ -187,33 +204,86 @@ class Route:
 class Front:
     """The routes of one listening port."""
 
-    __slots__ = ("_prefixes", "address", "routes")
+    __slots__ = ("_prefixes", "_shapes", "address", "routes")
 
     def __init__(self, address: Address) -> None:
         self.address = address
-        self.routes: dict[bytes, Route] = {}  # by method, space and path with our prefix
+        # by method, space and path with our prefix; what varies of a path is _VARIABLE
+        self.routes: dict[bytes, Route] = {}
+        # by method and number of segments: which of them vary, the fewest first
+        self._shapes: dict[tuple[bytes, int], list[tuple[int, ...]]] = {}
         self._prefixes: list[tuple[bytes, Route, Route]] = []
 
     def add(self, site: Site, prefix: bytes) -> None:
         """Serve a site below `prefix` (empty on a port of its own)."""
-        for endpoint in site.endpoints:
-            if endpoint.method == "WS":
-                continue
-            path = endpoint.path.encode()
-            key = endpoint.method.encode() + b" " + prefix + path
-            self.routes[key] = Route(site, endpoint, prefix, path, unclassified=False)
+        self.add_beside(site, prefix)
         me = ME.path.encode()
         self.routes[b"GET " + prefix + me] = Route(site, ME, prefix, me, unclassified=False)
         read, write = (
             Route(site, endpoint, prefix, b"", unclassified=True)
             for endpoint in _unclassified(site.unclassified_limit)
         )
+        self._add_prefix(prefix, read, write)
+
+    def add_beside(self, site: Site, prefix: bytes) -> None:
+        """Serve only the known endpoints of a site below the prefix of another."""
+        for endpoint in site.endpoints:
+            if endpoint.method == "WS":
+                continue
+            path = endpoint.path.encode()
+            key = self._key(endpoint.method.encode(), prefix + path)
+            self.routes[key] = Route(site, endpoint, prefix, path, unclassified=False)
+
+    def add_absent(self, site: Site, prefix: bytes, why: str) -> None:
+        """Refuse, for the reason `why`, whatever comes below `prefix`."""
+        endpoint = _unclassified(site.unclassified_limit)[0]
+        route = Route(site, endpoint, prefix, b"", unclassified=True)
+        route.absent = why
+        self._add_prefix(prefix, route, route)
+
+    def _add_prefix(self, prefix: bytes, read: Route, write: Route) -> None:
         self._prefixes.append((prefix, read, write))
         self._prefixes.sort(key=lambda entry: -len(entry[0]))
+
+    def _key(self, method: bytes, path: bytes) -> bytes:
+        """The key of a path whose variable segments are written `{name}`; notes their shape."""
+        segments = path.split(b"/")
+        varying = tuple(index for index, segment in enumerate(segments) if segment.startswith(b"{"))
+        if varying:
+            shapes = self._shapes.setdefault((method, len(segments)), [])
+            if varying not in shapes:
+                shapes.append(varying)
+                shapes.sort(key=len)
+        return method + b" " + _filled(segments, varying)
 
     def find(self, method: bytes, path: bytes) -> Route | None:
         """Return the route of a known endpoint."""
         return self.routes.get(method + b" " + path)
+
+    def templated(self, method: bytes, path: bytes) -> Route | None:
+        """Return the route of a known endpoint with variable segments.
+
+        Raises `Refusal` (`bad_request`) for a segment that could be read in two ways.
+        """
+        segments = path.split(b"/")
+        for varying in self._shapes.get((method, len(segments)), ()):
+            route = self.routes.get(method + b" " + _filled(segments, varying))
+            if route is not None:
+                for index in varying:
+                    if _PLAIN_VALUE.fullmatch(segments[index]) is None:
+                        _check_odd(path)
+                return route
+        return None
+
+    def is_template(self, path: bytes) -> bool:
+        """Whether a path is that of a known endpoint with variable segments, of any method."""
+        segments = path.split(b"/")
+        return any(
+            method + b" " + _filled(segments, varying) in self.routes
+            for (method, count), shapes in self._shapes.items()
+            if count == len(segments)
+            for varying in shapes
+        )
 
     def unclassified(self, method: bytes, path: bytes) -> Route | None:
         """Return the route that serves what no table knows, if the prefix is one of ours."""
@@ -221,6 +291,20 @@ class Front:
             if path.startswith(prefix + b"/"):
                 return read if method == b"GET" else write
         return None
+
+
+def _filled(segments: list[bytes], varying: tuple[int, ...]) -> bytes:
+    filled = segments.copy()
+    for index in varying:
+        filled[index] = _VARIABLE
+    return b"/".join(filled)
+
+
+def _check_odd(path: bytes) -> None:
+    """Refuse a path whose variable segments are no plain names, unless there is one reading."""
+    decoded = decoded_path(path)
+    if decoded.count("/") != path.count(b"/"):
+        raise Refusal("bad_request", "the path encodes a slash")
 
 
 def _unclassified(limit: tuple[int, int]) -> tuple[Endpoint, Endpoint]:

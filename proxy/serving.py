@@ -54,6 +54,7 @@ class Serving:
         self._public_reads = PublicReads(self._delivery, clock)
         ask = Asking(self._delivery, clock).ask
         self._identities = Identities(ask, accounts, limiter, clock, report)
+        self._delivery.learn_limit = self._identities.told
         self._admission = Admission(
             _policy(config),
             accounts=accounts,
@@ -83,7 +84,7 @@ class Serving:
         self._sites = sites
         self._identities.serve(sites)
         for standing in self._accounts.standings:  # or the last sites would live on in there
-            standing.home = None
+            standing.homes = ()
             for draws in standing.identity.draws:
                 draws.clear()
         self._admission.policy = _policy(config)

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from proxy.accounts.directory import Directory
     from proxy.clock import Clock
-    from proxy.config import Config, ExchangeTable
+    from proxy.config import Config, ExchangeTable, Origin, VenueTable
     from proxy.exchanges.spec import Exchange
     from proxy.metrics import Metrics
     from proxy.model import Endpoint
@@ -62,7 +62,8 @@ class Sites:
         self._report = report
         self._last = {} if last is None else last._ways
         self._ways: dict[tuple[object, ...], tuple[Egress, Pool]] = {}
-        self._pools: dict[str, list[Pool]] = {}
+        self._hosts: dict[tuple[str, Origin], tuple[Egress, ...]] = {}
+        self._pools: dict[str, list[Pool]] = {}  # by exchange, and venue where that has its own
         self._trusts: dict[object, ssl.SSLContext] = {}
         self._fresh: set[Pool] = set()
         self._impatient_ns = 0  # from when on every exchange has to be connected
@@ -70,13 +71,7 @@ class Sites:
         shared = Front(config.server.listen)
         self.fronts = [shared]
         for entry in config.exchanges.values():
-            site = self._site(config, entry, exchanges[entry.kind])
-            self.sites.append(site)
-            shared.add(site, b"/" + entry.name.encode())
-            if entry.listen is not None:
-                own = Front(entry.listen)
-                own.add(site, b"")
-                self.fronts.append(own)
+            self._serve(config, entry, exchanges[entry.kind].configured(entry.options), shared)
 
     def start(self) -> None:
         """Open the first connections ahead of need, where there are none yet."""
@@ -116,39 +111,90 @@ class Sites:
     def resting(self) -> Iterator[tuple[str, str, bool]]:
         """Every exchange and address, and whether the address rests."""
         now_ns = self._clock.monotonic_ns()
+        rest: dict[tuple[str, str], bool] = {}
         for site in self.sites:
             for egress in site.egresses:
-                yield site.name, egress.address, now_ns < egress.rests_until_ns
+                key = (site.name, egress.address)
+                rest[key] = rest.get(key, False) or now_ns < egress.rests_until_ns
+        for (name, address), rests in rest.items():
+            yield name, address, rests
 
-    def _site(self, config: Config, entry: ExchangeTable, exchange: Exchange) -> Site:
-        key = entry.broker_key
+    def _serve(
+        self, config: Config, entry: ExchangeTable, exchange: Exchange, shared: Front
+    ) -> None:
+        """Make the sites of one exchange table, and put them on their ports."""
+        endpoints = _endpoints(config, entry, exchange)
+        make = partial(self._site, config, entry, exchange, endpoints)
+        main = make("main", entry, None)
+        self.sites.append(main)
+        prefix = b"/" + entry.name.encode()
+        fronts = [(shared, prefix)]
+        shared.add(main, prefix)
+        if entry.listen is not None:
+            own = Front(entry.listen)
+            own.add(main, b"")
+            self.fronts.append(own)
+            fronts.append((own, b""))
+        for venue in exchange.venues[1:]:
+            told = entry.venues.get(venue.name)
+            if told is None:
+                why = f"no {venue.name} here: [exchanges.{entry.name}.{venue.name}] has no rest_url"
+                for front, before in fronts:
+                    front.add_absent(main, before + b"/" + venue.name.encode(), why)
+                continue
+            site = make(venue.name, told, main)
+            self.sites.append(site)
+            for front, before in fronts:
+                front.add(site, before + b"/" + venue.name.encode())
+                if venue.beside_main:
+                    front.add_beside(site, before)
+            if told.listen is not None:
+                own = Front(told.listen)
+                own.add(site, b"")
+                self.fronts.append(own)
+
+    def _site(
+        self,
+        config: Config,
+        entry: ExchangeTable,
+        exchange: Exchange,
+        endpoints: tuple[Endpoint, ...],
+        venue: str,
+        told: ExchangeTable | VenueTable,
+        main: Site | None,
+    ) -> Site:
+        key = told.broker_key
         return Site(
             name=entry.name,
-            venue="main",
+            venue=venue,
             exchange=exchange,
-            endpoints=_endpoints(config, entry, exchange),
+            endpoints=endpoints,
             accounts=self._accounts.table(entry.name),
             broker=Broker(
-                entry.broker_code.encode(),
-                entry.broker_name.encode(),
+                told.broker_code.encode(),
+                told.broker_name.encode(),
                 Mac(key.reveal()) if key is not None else None,
             ),
-            egresses=self._egresses(entry),
-            authority=entry.rest_url.authority,
+            egresses=self._egresses(entry, told.rest_url, venue),
+            authority=told.rest_url.authority,
+            counted_at=entry.rest_url.authority,
+            main=main,
             deadline_ns=entry.deadline_ns,
             on_conflict=config.tagging.on_conflict,
             unclassified_limit=config.limits.unpublished,
             metrics=self._metrics,
         )
 
-    def _egresses(self, entry: ExchangeTable) -> tuple[Egress, ...]:
-        """The ways to an exchange, one from each local address."""
-        origin = entry.rest_url
+    def _egresses(self, entry: ExchangeTable, origin: Origin, venue: str) -> tuple[Egress, ...]:
+        """The ways to a host of an exchange, one from each local address."""
+        known_ways = self._hosts.get((entry.name, origin))
+        if known_ways is not None:
+            return known_ways
         trusted = None if entry.ca_file is None else (entry.ca_file, _changed_ns(entry.ca_file))
-        pools = self._pools[entry.name] = []
+        pools = self._pools[entry.name if venue == "main" else f"{entry.name} {venue}"] = []
         ways = []
         for address in entry.egress or (ANY_ADDRESS,):
-            way = (entry.name, origin, trusted, entry.connect_timeout_ns, address)
+            way = (entry.name, entry.rest_url, origin, trusted, entry.connect_timeout_ns, address)
             found = self._last.get(way)
             if found is None:
                 pool = Pool(
@@ -163,7 +209,7 @@ class Sites:
                 )
                 egress = Egress(
                     address,
-                    origin.authority,
+                    entry.rest_url.authority,
                     pool,
                     self._metrics.exchange_bans(entry.name, address),
                     partial(self._report, entry.name),
@@ -175,7 +221,8 @@ class Sites:
             self._ways[way] = found
             ways.append(found[0])
             pools.append(found[1])
-        return tuple(ways)
+        made = self._hosts[entry.name, origin] = tuple(ways)
+        return made
 
     def _tls(self, ca_file: Path | None, trusted: object) -> ssl.SSLContext:
         """Made only where it is needed: all that is trusted takes 80 ms to read."""

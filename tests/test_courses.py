@@ -41,7 +41,7 @@ class Site:
     """As much of one as the courses look at."""
 
     name: str = "okx"
-    host: str = "www.okx.com"
+    counted_at: str = "www.okx.com"
     pools: tuple[Pool, ...] = (CAP, ORDER)
     exchange: Exchange = field(default_factory=Exchange)
 
@@ -182,7 +182,7 @@ def test_limits_of_several_lessons_hold_together_and_the_stricter_counts() -> No
 
 def test_limits_are_those_of_the_exchange_tables_own_sites() -> None:
     lines: list[str] = []
-    venue = Site(host="futures.okx.com", pools=(replace(ORDER, name="futures order"),))
+    venue = Site(counted_at="futures.okx.com", pools=(replace(ORDER, name="futures order"),))
     other = Site("okx-eea", "eea.okx.com", (replace(CAP, name="eea cap"),))
     made = courses(Site(), venue, other, lines=lines)
     assert made.hosts("okx") == {"www.okx.com", "futures.okx.com"}

@@ -60,6 +60,8 @@ def site(name: str = "okx", host: str = HOST, **overrides: tuple[int, int]) -> S
         broker=Broker(b"OURCODE"),
         egresses=(),
         authority=host,
+        counted_at=host,
+        main=None,
         deadline_ns=8 * S,
         on_conflict="replace",
         unclassified_limit=(10, 2 * S),
@@ -152,7 +154,7 @@ class House:
         request = Request(b"POST", b"/okx/x", {}, ip_address("127.0.0.1"), clock.monotonic_ns())
         passage = Passage(request, on, clock.wall_ms())
         passage.access = access
-        passage.claim = Claim(access.api_key, b"", -1, b"", b"", demo, expires_ms)
+        passage.claim = Claim(access.api_key, b"", -1, b"", b"", demo, expires_ms, 0, 1 << 62)
         return passage
 
     async def come(self, access: Access, **how: Any) -> str:

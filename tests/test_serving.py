@@ -108,11 +108,11 @@ async def test_what_widens_windows_changes(world: World) -> None:
 async def test_what_was_remembered_of_the_last_sites_is_forgotten(world: World) -> None:
     """It would keep them, and their connections, for as long as an account is idle."""
     (standing,) = world.accounts.standings
-    standing.home = object()
+    standing.homes = (object(),)
     for draws in standing.identity.draws:
         draws[1] = object()
     world.take_on(world.config)
-    assert standing.home is None
+    assert standing.homes == ()
     assert standing.identity.draws == ({}, {})
 
 

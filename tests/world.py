@@ -163,6 +163,8 @@ class World:
             broker=Broker(b"OURCODE"),
             egresses=self.egresses,
             authority="exchange.test",
+            counted_at="exchange.test",
+            main=None,
             deadline_ns=8_000_000_000,
             on_conflict=settings.pop("on_conflict", "replace"),
             unclassified_limit=(10, 2_000_000_000),

@@ -44,7 +44,7 @@ class Standing:
         "activity",
         "addresses",
         "ask_ms",
-        "home",
+        "homes",
         "identity",
         "key",
         "learned_ms",
@@ -65,7 +65,7 @@ class Standing:
         self.permissions: tuple[str, ...] = ()  # as the exchange names them; () is not known
         self.learned_ms = 0  # Unix; 0 is never, not in an earlier process either
         self.ask_ms = 0  # Unix: from when on the exchange is to be asked
-        self.home: object = None  # the data path's own
+        self.homes: tuple[Any, ...] = ()  # the data path's own, one for each venue at most
         self.unsaved = False  # learned, but not written down yet
 
     def __repr__(self) -> str:

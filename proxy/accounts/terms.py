@@ -17,7 +17,6 @@ if TYPE_CHECKING:
 
 API_KEY_CHARS_MAX: Final = 128
 MODES: Final = ("sign", "keyless", "observe")
-SERVED_MODES: Final = ("sign", "observe")  # of those an account may be stored in
 _SIGNED_TAGS: Final = frozenset((Tag.BODY, Tag.EACH_ITEM, Tag.WS_ARGS, Tag.QUERY_FILTER))
 
 
@@ -61,8 +60,6 @@ class Terms:
             f"mode keyless: {self.exchange} signs the code, so its secret is needed": signs,
             f"issue: in mode {self.mode} bots sign with their own exchange key": self.issue,
             "code: in mode observe nothing is changed": self.mode == "observe" and self.code,
-            f"mode {self.mode}: this version serves accounts in mode"
-            f" {' and '.join(SERVED_MODES)} only": self.mode not in SERVED_MODES,
         }
         return next((text for text, holds in faults.items() if holds), "")
 

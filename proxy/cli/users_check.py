@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Final, Literal, final
 from proxy.accounts.credentials import usable
 from proxy.accounts.settling import real_of
 from proxy.cli.exchange_calls import Caller, CallError, Pace, addresses, lesson_endpoint
-from proxy.cli.sample_order import try_order
+from proxy.cli.sample_order import try_orders
 from proxy.cli.users_desk import print_json
 from proxy.config.cautions import EXAMPLE_CODE
 
@@ -232,19 +232,19 @@ def _judge_order(
     exchange: Exchange,
     credentials: Credentials,
 ) -> None:
-    code = report.code = row.code or table.broker_code
+    report.code = row.code or table.broker_code
     whose = "the account's own code" if row.code else "our code"
-    tried = try_order(
+    for tried in try_orders(
         exchange,
         table,
         credentials,
-        code,
+        row.code,
         desk.config.tagging.on_conflict,
         desk.clock.wall_ms(),
-    )
-    if tried.fault:
-        report.say("fault", f"{tried.order}: {tried.fault} ({code})")
-    elif code == EXAMPLE_CODE:
-        report.say("fault", f"{tried.order} would carry {code}, which is the example's")
-    else:
-        report.say("ok", f"{tried.order} would carry {whose}: {code}")
+    ):
+        if tried.fault:
+            report.say("fault", f"{tried.order}: {tried.fault} ({tried.code})")
+        elif tried.code == EXAMPLE_CODE:
+            report.say("fault", f"{tried.order} would carry {tried.code}, which is the example's")
+        else:
+            report.say("ok", f"{tried.order} would carry {whose}: {tried.code}")

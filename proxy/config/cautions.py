@@ -35,12 +35,27 @@ def note_cautions(source: Source, config: Config, exchanges: Mapping[str, Exchan
             source.caution((*at, "deadline"), what)
         if config.limits.max_wait_ns >= table.deadline_ns:
             source.caution((*at, "deadline"), "is not longer than limits.max_wait")
+        _broker(source, config, name, exchanges[table.kind])
         if not table.rest_url.tls and not _local(table.rest_url):
             source.caution((*at, "rest_url"), "real credentials leave without TLS")
         window_ns = order_window_ns(exchanges[table.kind])
-        if config.limits.max_wait_ns < window_ns:
+        # a window that no request can wait out is not the wait's fault
+        if config.limits.max_wait_ns < window_ns < table.deadline_ns:
             what = f"is shorter than an order window of {name}, {window_ns // 1_000_000} ms"
             source.caution(("limits", "max_wait"), f"{what}: bursts are refused, not queued")
+
+
+def _broker(source: Source, config: Config, name: str, exchange: Exchange) -> None:
+    """Where orders may go out under a code that earns nothing."""
+    table = config.exchanges[name]
+    if not exchange.broker_keys:
+        return
+    if not table.broker_name:
+        source.caution(("exchanges", name, "broker_code"), "has no broker_name beside it")
+    for venue in table.venues.values():
+        if venue.broker_code == table.broker_code:
+            what = f"is that of {name} itself; {venue.name} has one of its own, with its own key"
+            source.caution(("exchanges", name, venue.name, "broker_code"), what)
 
 
 def order_window_ns(exchange: Exchange) -> int:

@@ -23,8 +23,6 @@ if TYPE_CHECKING:
     from proxy.exchanges.spec import Exchange
 
 _NAME: Final = re.compile(r"[a-z0-9-]+")
-_KINDS: Final = ("okx", "mexc", "kucoin")  # of the configuration's language; not all are served
-_OTHER_VENUES: Final = ("futures",)
 _NOWHERE: Final = Origin("https", "localhost", 443)  # after a fault, which ends the loading
 _BLANK: Final = ExchangeTable(name="", kind="", rest_url=_NOWHERE, broker_code="")
 
@@ -52,6 +50,9 @@ def _read_exchange(name: str, section: Section, exchanges: Mapping[str, Exchange
     take = section.take
     kind = section.need("kind", lambda value: _kind(value, exchanges), "")
     exchange = exchanges.get(kind)
+    options = _options(section, exchange)
+    if exchange is not None:
+        exchange = exchange.configured(options)
     rules = take("rules", source.file, None)
     with_rules = _with_rules(source, rules, exchange) if rules and exchange else exchange
     table = ExchangeTable(
@@ -71,23 +72,29 @@ def _read_exchange(name: str, section: Section, exchanges: Mapping[str, Exchange
         listen=take("listen", values.address, None),
         rules=rules,
         limit_overrides=_read_limits(section.table("limits"), with_rules),
+        options=options,
     )
+    for key in exchange.broker_keys if exchange is not None else ():
+        if not getattr(table, key):
+            section.fault(key, f'is missing; kind = "{kind}" signs the broker code with it')
     venues = {
-        venue: _read_venue(venue, section.table(venue), table, exchange)
-        for venue in _venues(section, exchange)
+        name: _read_venue(name, section.table(name), table, exchange, alone=alone)
+        for name, alone in _venues(section, exchange)
     }
     section.end()
     return replace(table, venues=venues)
 
 
 def _read_venue(
-    name: str, section: Section, table: ExchangeTable, exchange: Exchange | None
+    name: str, section: Section, table: ExchangeTable, exchange: Exchange | None, *, alone: bool
 ) -> VenueTable:
+    """`alone`: it lives at an address of its own, which has to be told."""
     source = section.source
     take = section.take
+    origin = section.need if alone else take
     venue = VenueTable(
         name=name,
-        rest_url=take("rest_url", values.rest_origin, table.rest_url),
+        rest_url=origin("rest_url", values.rest_origin, table.rest_url),
         ws_url=take("ws_url", values.ws_origin, table.ws_url),
         broker_code=take(
             "broker_code", lambda value: _code(source, value, exchange), table.broker_code
@@ -100,17 +107,28 @@ def _read_venue(
     return venue
 
 
-def _venues(section: Section, exchange: Exchange | None) -> list[str]:
-    if exchange is not None:
-        return [venue for venue in exchange.venues if venue != "main"]
-    return [venue for venue in _OTHER_VENUES if section.has(venue)]
+def _options(section: Section, exchange: Exchange | None) -> Mapping[str, str]:
+    """A word for each option that this kind of exchange has."""
+    return {
+        option.name: section.take(option.name, values.choice(*option.words), option.default)
+        for option in (exchange.options if exchange is not None else ())
+    }
+
+
+def _venues(section: Section, exchange: Exchange | None) -> list[tuple[str, bool]]:
+    """Those that are served, and whether each lives at an address of its own."""
+    if exchange is None:
+        return [(name, False) for name in ("futures",) if section.has(name)]
+    return [
+        (venue.name, venue.optional)
+        for venue in exchange.venues[1:]
+        if not venue.optional or section.has(venue.name)
+    ]
 
 
 def _kind(value: object, exchanges: Mapping[str, Exchange]) -> str:
     kind = values.text(value)
     served = ", ".join(f'"{name}"' for name in sorted(exchanges))
-    if kind not in exchanges and kind in _KINDS:
-        raise Wrong(f'this version cannot serve "{kind}", only {served}')
     if kind not in exchanges:
         raise Wrong(f'no such kind of exchange "{kind}"; there is {served}')
     return kind

@@ -211,7 +211,8 @@ class ExchangeTable:
     listen: Address | None = None
     rules: Path | None = None
     limit_overrides: Mapping[str, Rate] = field(default_factory=dict)
-    venues: Mapping[str, VenueTable] = field(default_factory=dict)  # every venue but `main`
+    options: Mapping[str, str] = field(default_factory=dict)  # of this kind alone; all are there
+    venues: Mapping[str, VenueTable] = field(default_factory=dict)  # those served, but `main`
 
 
 @final

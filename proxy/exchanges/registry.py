@@ -67,7 +67,7 @@ def fault(name: str, exchange: Exchange) -> str:
     faults = {
         f"its kind is {exchange.kind!r}": exchange.kind != name,
         f"{', '.join(missing)} must be functions": bool(missing),
-        "it has no venue main": "main" not in exchange.venues,
+        "its first venue is not main": [venue.name for venue in exchange.venues[:1]] != ["main"],
         "it has no endpoints": not rows,
         "an endpoint stands in its table twice": len({key_of(row) for row in rows}) < len(rows),
         "two endpoints have one label": len({(row.venue, row.label) for row in rows}) < len(rows),
@@ -87,6 +87,8 @@ _FUNCTIONS = (
     "sign",
     "unsigned_head",
     "forwarded_head",
+    "configured",
+    "unserved",
     "classify",
     "refusal",
     "client_order_ids",
@@ -96,5 +98,5 @@ _FUNCTIONS = (
     "triple_fault",
     "issue",
     "read_clock",
-    "sample_order",
+    "sample_orders",
 )

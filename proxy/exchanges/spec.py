@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, final
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from proxy.errors import Slug
     from proxy.model import (
@@ -34,12 +34,50 @@ if TYPE_CHECKING:
     )
 
 
+@final
+@dataclass(frozen=True, slots=True)
+class Venue:
+    """One API of an exchange. The first is `main`, which bots reach without a prefix of its own.
+
+    `beside_main`: its paths are no other venue's, so they are served below main's prefix too.
+    `optional`: it lives at an address of its own, and is served only where that is configured;
+    else it is at main's unless configured otherwise.
+    """
+
+    name: str
+    beside_main: bool = False
+    optional: bool = False
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Option:
+    """A configuration key that only one kind of exchange has, and the words it may have."""
+
+    name: str
+    words: tuple[str, ...]
+    default: str
+    doc: str
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """A plain order as a bot would send it, to show what tagging makes of it; never sent."""
+
+    venue: str
+    method: bytes
+    path: bytes
+    suffix: bytes
+    body: bytes
+
+
 class Identify(Protocol):
     """Read the claim off a request's head; `None` when it carries no credentials at all.
 
     Raises `Refusal`: `missing_credentials` (some but not all), `stale_timestamp` (not a time),
-    `bad_request` (a header of the claim makes no sense). Whether the time is fresh is asked by
-    the pipeline, with `Exchange.timestamp_window_ms`.
+    `bad_request` (a header of the claim makes no sense). Whether the time is fresh the pipeline
+    sees by the claim's bounds. What stands in the body, which is not there yet, `verify` adds.
     """
 
     def __call__(self, request: Request) -> Claim | None: ...
@@ -50,10 +88,14 @@ class Verify(Protocol):
 
     Accepts every form that real clients sign: path with or without our prefix, the query as
     received, percent-decoded or plus-decoded. Signature before passphrase, in constant time.
-    Raises `Refusal`: `bad_signature`, `bad_passphrase`.
+    A signature that does not cover the whole request is none where the endpoint creates or moves
+    something. Completes a claim whose time or signature stood in the body. Raises `Refusal`:
+    `bad_signature`, `bad_passphrase`, and for such a claim what `identify` does.
     """
 
-    def __call__(self, request: Request, claim: Claim, credentials: Credentials) -> bytes: ...
+    def __call__(
+        self, endpoint: Endpoint, request: Request, claim: Claim, credentials: Credentials
+    ) -> bytes: ...
 
 
 class Read(Protocol):
@@ -105,9 +147,11 @@ class UnsignedHead(Protocol):
 
 class ForwardedHead(Protocol):
     """The header lines (CRLF-ended) of the bot's own authentication, to be forwarded as they
-    came: for accounts whose secret we do not hold. Raises `Refusal`: `bad_request`."""
+    came: for accounts whose secret we do not hold. Its broker's headers too; a `broker` replaces
+    them by its own, where no signature of the bot's covers them. Raises `Refusal`:
+    `bad_request`."""
 
-    def __call__(self, request: Request) -> bytes: ...
+    def __call__(self, request: Request, broker: Broker | None) -> bytes: ...
 
 
 class Classify(Protocol):
@@ -147,11 +191,14 @@ class Exchange:
     """One kind of exchange, whole."""
 
     kind: str
-    venues: tuple[str, ...]
+    venues: tuple[Venue, ...]  # main first
     endpoints: tuple[Endpoint, ...]
     pools: tuple[Pool, ...]  # every pool by name, for overrides
+    options: tuple[Option, ...]
+    configured: Configured
+    broker_keys: tuple[str, ...]  # that a configuration must have beside broker_code
     passed_headers: tuple[bytes, ...]  # the bot's own that go on, beside the four general ones
-    timestamp_window_ms: int  # either way, for a bot's timestamp
+    writes_headers: tuple[bytes, ...]  # general ones that every head here has; in lower case
     identify: Identify
     verify: Verify
     read: Read
@@ -165,13 +212,14 @@ class Exchange:
     client_order_ids: ClientOrderIds
     reduces: Reduces
     sensitive_class: SensitiveClass  # for any path, in the table or not
+    unserved: Unserved
     code_fault: CodeFault
     triple_fault: TripleFault
     issue: Issue
     lessons: tuple[Lesson, ...]  # the first tells the uid, and is asked before all else
     clock_path: bytes  # a public read that tells the exchange's time
     read_clock: ReadClock
-    sample_order: SampleOrder
+    sample_orders: SampleOrders
 
 
 class ClientOrderIds(Protocol):
@@ -190,6 +238,19 @@ class SensitiveClass(Protocol):
     """The sensitive class of a path, "" if none; `path` is percent-decoded and lower-case."""
 
     def __call__(self, method: str, path: str) -> str: ...
+
+
+class Unserved(Protocol):
+    """Why a path that no row knows is never served, "" if it may be; `path` is percent-decoded
+    and lower-case."""
+
+    def __call__(self, method: str, path: str) -> str: ...
+
+
+class Configured(Protocol):
+    """The same exchange with a word for each of its options; those left out have their default."""
+
+    def __call__(self, options: Mapping[str, str]) -> Exchange: ...
 
 
 class CodeFault(Protocol):
@@ -216,10 +277,7 @@ class ReadClock(Protocol):
     def __call__(self, body: bytes) -> int | None: ...
 
 
-class SampleOrder(Protocol):
-    """A plain order as a bot would send it, to show what tagging makes of it; never sent.
+class SampleOrders(Protocol):
+    """One plain order for each venue that takes orders."""
 
-    Returns the method, the path and the body.
-    """
-
-    def __call__(self) -> tuple[bytes, bytes, bytes]: ...
+    def __call__(self) -> tuple[Sample, ...]: ...

@@ -146,7 +146,7 @@ def _form_of(exchange: Exchange) -> Form:
     rest = next(row for row in exchange.endpoints if row.method != "WS")
     tail = rest.label.partition(" ")[2]
     return Form(
-        exchange.venues,
+        tuple(venue.name for venue in exchange.venues),
         tuple(words.difference(_SUBJECTS)),
         tuple(conditions - {""}),
         rest.path.removesuffix(tail),

@@ -6,6 +6,7 @@ same two buckets can never wait for each other. Decides and counts; wakes nobody
 
 from __future__ import annotations
 
+import re
 from bisect import bisect_left, insort
 from typing import TYPE_CHECKING, Final, final
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from proxy.model import Pool
 
 PRIORITIES: Final = 3  # 0 cancels, 1 orders, 2 reads
+_VERSION: Final = re.compile(r"^/api/v\d+/")
 _METHODS: Final = ("GET", "POST", "PUT", "DELETE", "WS")
 
 Place = tuple[int, int, int]  # priority, turn, arrival
@@ -242,7 +244,7 @@ class Bucket(Window):
         *words, path = self.pool.name.split(" ")
         if words and words[-1] in _METHODS:
             words.pop()
-        return " ".join([*words, path.removeprefix("/api/v5/").strip("/")])
+        return " ".join([*words, _VERSION.sub("", path, count=1).strip("/")])
 
     def describe(self) -> str:
         """Return what a person knows the limit by: `trade/order BTC-USDT-SWAP 60/2s`."""

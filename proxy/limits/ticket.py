@@ -231,6 +231,18 @@ class Ticket:
             self._limiter.recheck(bucket, now_ns)
         self.sent_ns = 0
 
+    def told(self, pool_name: str, used: int, reset_ns: int, now_ns: int) -> Bucket | None:
+        """The exchange says that `used` units of a pool count there, until `reset_ns` from now at
+        the longest. More than we know of are somebody else's; return the bucket, if it is ours.
+        """
+        for drawn, _ in self.draws:
+            if drawn.pool.name == pool_name:
+                bucket = self._limiter.buckets.live(drawn) if drawn.dropped else drawn
+                if bucket.foreign(used, now_ns + reset_ns, now_ns):
+                    self._limiter.recheck(bucket, now_ns)
+                return bucket
+        return None
+
     def _spend(self, now_ns: int, counts_ns: int) -> None:
         for bucket, _ in self.draws:
             bucket.spend(self, counts_ns + bucket.window_ns)

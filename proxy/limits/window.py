@@ -75,6 +75,17 @@ class Window:
             self.add(release_ns, self.room)
             self.room = 0
 
+    def foreign(self, used: int, until_ns: int, now_ns: int) -> bool:
+        """Count what makes our count less than `used` as spent by somebody else until `until_ns`,
+        a window from now at the longest; return whether there is any."""
+        self.advance(now_ns)
+        unknown = min(used, self.count) - (self.count - self.room)
+        if unknown <= 0:
+            return False
+        self.room -= unknown
+        self.add(min(until_ns, now_ns + self.window_ns), unknown)
+        return True
+
     def shut(self, until_ns: int) -> None:
         """Let nothing be taken before `until_ns`."""
         self.shut_ns = max(self.shut_ns, until_ns)

@@ -10,7 +10,7 @@ def test_nothing_is_known_of_an_account_at_first() -> None:
     identity, activity = Identity("okx", "key:0"), Activity()
     standing = Standing("a1", ("c1", b"print"), identity, activity)
     assert (standing.uid, standing.main_uid, standing.learned_ms) == ("", "", 0)
-    assert (standing.addresses, standing.permissions, standing.home) == ((), (), None)
+    assert (standing.addresses, standing.permissions, standing.homes) == ((), (), ())
     assert (standing.ask_ms, standing.unsaved) == (0, False)
     assert standing.identity is identity
     assert standing.activity is activity

@@ -169,11 +169,11 @@ def test_a_standing_stays_while_the_real_key_does() -> None:
     standings = Standings()
     account = row("alice")
     standing = entered(standings, account, real("c1"))
-    standing.home = home = object()
+    standing.homes = homes = (object(),)
     learn(standings, standing, "100")
     again = entered(standings, replace(account, disabled="block"), real("c1", at_ms=99))
     assert again is standing
-    assert (again.home, again.uid) == (home, "100")
+    assert (again.homes, again.uid) == (homes, "100")
     assert held(standings) == {"100": 1}
 
 

@@ -70,7 +70,7 @@ def steps() -> dict[str, Callable[[], object]]:
     return {
         "nothing": lambda: None,
         "identify": lambda: EXCHANGE.identify(request),
-        "verify": lambda: EXCHANGE.verify(request, claim, credentials),
+        "verify": lambda: EXCHANGE.verify(endpoint, request, claim, credentials),
         "read": lambda: EXCHANGE.read(endpoint, request),
         "tag": lambda: EXCHANGE.tag(endpoint, request, content, _CODE, "replace"),
         "charges": lambda: EXCHANGE.charges(endpoint, request, content),

@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from proxy.accounts.credentials import usable
-from proxy.cli.sample_order import Tried, try_order
+from proxy.cli.sample_order import Tried, try_orders
 from proxy.config import ExchangeTable, Origin
 from proxy.errors import Refusal
 from proxy.exchanges import registry
@@ -21,11 +21,12 @@ TABLE = ExchangeTable("okx", "okx", Origin("https", "www.okx.com", 443), "CODE")
 
 def tried(exchange: Exchange) -> Tried:
     credentials = usable(KeyTriple("key", "secret", "passphrase"))
-    return try_order(exchange, TABLE, credentials, "CODE", "replace", 0)
+    (found,) = try_orders(exchange, TABLE, credentials, "CODE", "replace", 0)
+    return found
 
 
 def test_an_order_carries_the_code() -> None:
-    assert tried(OKX) == ("POST /api/v5/trade/order", "")
+    assert tried(OKX) == ("POST /api/v5/trade/order", "CODE", "")
 
 
 def test_an_order_that_nobody_tags_is_found_out() -> None:

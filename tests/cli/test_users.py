@@ -10,7 +10,6 @@ from base64 import b64encode
 
 import pytest
 
-from proxy.accounts import terms
 from proxy.exchanges import registry
 from proxy.model import KeyTriple
 from tests.cli.commands import PASSPHRASE, SECRET, Commands, triple
@@ -120,19 +119,10 @@ def test_add_refuses_bad_input_without_quoting_it(
     assert users.json("list") == []
 
 
-def test_a_mode_that_cannot_be_served_yet_is_refused(users: Commands) -> None:
-    """Better than an account whose every request would fail."""
-    add = ("add", "alice", "--exchange", "headers", "--mode", "keyless")
-    line = users.refused(2, *add, given={"api_key": "the-only-key-there-is"})
-    assert "mode sign and observe only" in line
-    assert users.json("list") == []
-
-
 @pytest.mark.parametrize(("exchange", "mode"), [("headers", "keyless"), ("okx", "observe")])
 def test_modes_that_sign_nothing_need_an_api_key_and_keep_no_secret(
     users: Commands, exchange: str, mode: str
 ) -> None:
-    users.monkeypatch.setattr(terms, "SERVED_MODES", terms.MODES)
     add = ("add", "alice", "--exchange", exchange, "--mode", mode)
     assert "api_key is missing" in users.refused(1, *add, given={})
     assert "no API key" in users.refused(1, *add, given={"api_key": "two words"})

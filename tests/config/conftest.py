@@ -10,6 +10,7 @@ import pytest
 
 from proxy.config import Config, load
 from proxy.exchanges import registry
+from proxy.exchanges.spec import Option, Venue
 from proxy.model import Action, Draw, Endpoint, Pool, Tag
 
 if TYPE_CHECKING:
@@ -51,7 +52,17 @@ def kinds() -> Mapping[str, Exchange]:
         pools=(ORDERS, ALL_ORDERS, BATCH),
         code_fault=_code_fault,
     )
-    return {"okx": okx, "duo": replace(okx, kind="duo", venues=("main", "futures"))}
+    okx = replace(okx, configured=lambda options: okx)
+    duo = replace(
+        okx,
+        kind="duo",
+        venues=(Venue("main"), Venue("futures", beside_main=True)),
+        options=(Option("subject", ("both", "account"), "both", "whose"),),
+    )
+    duo = replace(duo, configured=lambda options: duo)
+    lone = replace(duo, kind="lone", venues=(Venue("main"), Venue("futures", optional=True)))
+    lone = replace(lone, options=(), broker_keys=("broker_key",), configured=lambda options: lone)
+    return {"okx": okx, "duo": duo, "lone": lone}
 
 
 @pytest.fixture

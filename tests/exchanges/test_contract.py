@@ -6,6 +6,7 @@ The vectors of an exchange lie in the folder here that bears its name; nothing e
 from __future__ import annotations
 
 import json
+import re
 from ipaddress import IPv4Address
 from pathlib import Path
 from typing import Any, Final
@@ -19,6 +20,7 @@ from proxy.exchanges.spec import Exchange
 from proxy.exchanges.table import resolve
 from proxy.model import (
     NO_BAN,
+    Action,
     Broker,
     Claim,
     Credentials,
@@ -26,6 +28,7 @@ from proxy.model import (
     Outbound,
     Request,
     Response,
+    Tag,
     Tagged,
 )
 
@@ -53,7 +56,9 @@ def request_of(row: dict[str, Any], endpoint: Endpoint | None = None) -> Request
         method, target = endpoint.method, endpoint.path + row.get("suffix", "")
     else:
         method, target = row["method"], row["target"]
-    headers = {name.encode(): value.encode() for name, value in row.get("headers", {}).items()}
+    headers = {
+        name.lower().encode(): value.encode() for name, value in row.get("headers", {}).items()
+    }
     request = Request(method.encode(), target.encode(), headers, IPv4Address("127.0.0.1"), 0)
     request.body = row["body"].encode()
     request.prefix = row.get("prefix", "").encode()
@@ -67,8 +72,24 @@ def credentials_of(row: dict[str, str]) -> Credentials:
     return Credentials(row["api_key"].encode(), mac, row.get("passphrase", "").encode())
 
 
-def endpoint_of(exchange: Exchange, label: str) -> Endpoint:
-    return next(endpoint for endpoint in exchange.endpoints if endpoint.label == label)
+def broker_of(row: dict[str, Any]) -> Broker:
+    broker = row.get("broker", {"code": "0a1b2c3d"})
+    key = broker.get("key")
+    return Broker(
+        broker["code"].encode(),
+        broker.get("name", "").encode(),
+        Mac(key.encode()) if key else None,
+    )
+
+
+def endpoint_of(exchange: Exchange, row: dict[str, Any]) -> Endpoint:
+    wanted = [row["endpoint"]]
+    venue = row.get("venue", "")
+    return next(
+        endpoint
+        for endpoint in exchange.endpoints
+        if endpoint.label in wanted and venue in ("", endpoint.venue)
+    )
 
 
 def tag(exchange: Exchange, endpoint: Endpoint, request: Request, row: dict[str, Any]) -> Tagged:
@@ -81,9 +102,27 @@ def claimed(exchange: Exchange, row: dict[str, Any]) -> tuple[Claim, bytes]:
     request = request_of(row)
     claim = exchange.identify(request)
     assert claim is not None
-    if abs(row["now_ms"] - claim.timestamp_ms) > exchange.timestamp_window_ms:
+    _must_be_fresh(claim, row["now_ms"])
+    endpoint = route_of(exchange, request)
+    digest = exchange.verify(endpoint, request, claim, credentials_of(row["credentials"]))
+    _must_be_fresh(claim, row["now_ms"])
+    return claim, digest
+
+
+def _must_be_fresh(claim: Claim, now_ms: int) -> None:
+    if not claim.not_before_ms <= now_ms <= claim.not_after_ms:
         raise Refusal("stale_timestamp")
-    return claim, exchange.verify(request, claim, credentials_of(row["credentials"]))
+
+
+def route_of(exchange: Exchange, request: Request) -> Endpoint:
+    """The row of a request; one that stands for none where no row has its path."""
+    method, path = request.method.decode(), request.path.decode()
+    for endpoint in exchange.endpoints:
+        pattern = re.sub(r"\{[^}]*\}", "[^/]+", endpoint.path)
+        if endpoint.method == method and re.fullmatch(pattern, path):
+            return endpoint
+    action = Action.READ if method == "GET" else Action.MOVE
+    return Endpoint(method, "", action, "trade", Tag.NONE, ())
 
 
 @pytest.mark.parametrize("name", sorted(exchanges()))
@@ -107,12 +146,12 @@ def test_sign_makes_what_the_exchange_published(exchange: Exchange, row: dict[st
         demo=row["demo"],
     )
     signed = exchange.sign(
-        outbound, credentials_of(row["credentials"]), Broker(b"0a1b2c3d"), row["wall_ms"]
+        outbound, credentials_of(row["credentials"]), broker_of(row), row["wall_ms"]
     )
     assert (signed.target, signed.head, signed.body) == (
         row["target"].encode(),
         row["head"].encode(),
-        row["body"].encode(),
+        row.get("want_body", row["body"]).encode(),
     )
 
 
@@ -133,7 +172,7 @@ def test_what_is_not_proven_is_refused(exchange: Exchange, row: dict[str, Any]) 
 
 @pytest.mark.parametrize(("exchange", "row"), vectors("tag"))
 def test_the_code_is_set_and_nothing_else(exchange: Exchange, row: dict[str, Any]) -> None:
-    endpoint = endpoint_of(exchange, row["endpoint"])
+    endpoint = endpoint_of(exchange, row)
     request = request_of(row, endpoint)
     if "slug" in row:
         with pytest.raises(Refusal) as caught:
@@ -144,12 +183,16 @@ def test_the_code_is_set_and_nothing_else(exchange: Exchange, row: dict[str, Any
     assert tagged.body.decode() == row["want_body"]
     assert tagged.suffix.decode() == row["want_suffix"]
     assert (tagged.found, tagged.orders) == (row["found"], row["orders"])
+    assert tagged.kept.decode() == row.get("kept", "")
 
 
 @pytest.mark.parametrize(("exchange", "row"), vectors("classify"))
 def test_answers_mean_what_the_exchange_says(exchange: Exchange, row: dict[str, Any]) -> None:
-    response = Response(row["status"], [], row["body"].encode(), keep_alive=True)
-    verdict = exchange.classify(endpoint_of(exchange, row["endpoint"]), response)
+    headers = [
+        (name.lower().encode(), value.encode()) for name, value in row.get("headers", {}).items()
+    ]
+    response = Response(row["status"], headers, row["body"].encode(), keep_alive=True)
+    verdict = exchange.classify(endpoint_of(exchange, row), response)
     assert (verdict.outcome, verdict.code, verdict.order_ids) == (
         row["outcome"],
         row["code"],
@@ -157,11 +200,15 @@ def test_answers_mean_what_the_exchange_says(exchange: Exchange, row: dict[str, 
     )
     assert (verdict.rate_refused, verdict.processed) == (row["rate_refused"], row["processed"])
     assert verdict.ban_ms == row.get("ban_ms", NO_BAN)
+    assert verdict.retry_ms == row.get("retry_ms", 0)
+    quota = verdict.quota
+    told = None if quota is None else [quota.pool, quota.limit, quota.remaining, quota.reset_ms]
+    assert told == row.get("quota")
 
 
 @pytest.mark.parametrize(("exchange", "row"), vectors("limits"))
 def test_requests_cost_what_the_exchange_counts(exchange: Exchange, row: dict[str, Any]) -> None:
-    endpoint = endpoint_of(exchange, row["endpoint"])
+    endpoint = endpoint_of(exchange, row)
     request = request_of(row, endpoint)
     if "slug" in row:
         with pytest.raises(Refusal) as caught:

@@ -10,6 +10,7 @@ import pytest
 
 from proxy.exchanges.okx import EXCHANGE
 from proxy.exchanges.registry import BrokenExchange, exchanges, fault, find
+from proxy.exchanges.spec import Venue
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -49,7 +50,7 @@ def test_a_broken_folder_stops_the_start_with_its_name(
         ({"kind": "moon"}, "its kind is 'moon'"),
         ({"verify": None}, "verify must be functions"),
         ({"sign": 1, "read": 1}, "read, sign must be functions"),
-        ({"venues": ("futures",)}, "it has no venue main"),
+        ({"venues": (Venue("futures"),)}, "its first venue is not main"),
         ({"endpoints": ()}, "it has no endpoints"),
         ({"endpoints": EXCHANGE.endpoints[:1] * 2}, "an endpoint stands in its table twice"),
         (

@@ -2,31 +2,38 @@
 
 from __future__ import annotations
 
-from proxy.exchanges.okx.auth import (
-    TIMESTAMP_WINDOW_MS,
-    forwarded_head,
-    identify,
-    sign,
-    unsigned_head,
-    verify,
-)
+from typing import TYPE_CHECKING
+
+from proxy.exchanges.okx.auth import forwarded_head, identify, sign, unsigned_head, verify
 from proxy.exchanges.okx.broker import code_fault, tag
 from proxy.exchanges.okx.charges import charges
 from proxy.exchanges.okx.content import client_order_ids, read, reduces
 from proxy.exchanges.okx.keys import issue, triple_fault
 from proxy.exchanges.okx.lessons import LESSONS
-from proxy.exchanges.okx.probe import CLOCK_PATH, read_clock, sample_order
+from proxy.exchanges.okx.probe import CLOCK_PATH, read_clock, sample_orders
 from proxy.exchanges.okx.reply import classify, refusal
-from proxy.exchanges.okx.rows import TABLE, sensitive_class
-from proxy.exchanges.spec import Exchange
+from proxy.exchanges.okx.rows import TABLE, sensitive_class, unserved
+from proxy.exchanges.spec import Exchange, Venue
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+def configured(options: Mapping[str, str]) -> Exchange:
+    """OKX as it is: it has no options."""
+    return EXCHANGE
+
 
 EXCHANGE = Exchange(
     kind="okx",
-    venues=("main",),
+    venues=(Venue("main"),),
     endpoints=TABLE.endpoints,
     pools=TABLE.pools,
+    options=(),
+    configured=configured,
+    broker_keys=(),
     passed_headers=(b"expTime",),  # sign itself writes x-simulated-trading
-    timestamp_window_ms=TIMESTAMP_WINDOW_MS,
+    writes_headers=(),
     identify=identify,
     verify=verify,
     read=read,
@@ -40,11 +47,12 @@ EXCHANGE = Exchange(
     client_order_ids=client_order_ids,
     reduces=reduces,
     sensitive_class=sensitive_class,
+    unserved=unserved,
     code_fault=code_fault,
     triple_fault=triple_fault,
     issue=issue,
     lessons=LESSONS,
     clock_path=CLOCK_PATH,
     read_clock=read_clock,
-    sample_order=sample_order,
+    sample_orders=sample_orders,
 )

@@ -22,7 +22,7 @@ from proxy.model import Claim, Signed
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from proxy.model import Broker, Credentials, Outbound, Request
+    from proxy.model import Broker, Credentials, Endpoint, Outbound, Request
 
 TIMESTAMP_WINDOW_MS: Final = 30_000
 _HEADERS: Final = (
@@ -68,6 +68,8 @@ def identify(request: Request) -> Claim | None:
         passphrase,
         demo,
         int(expires) if expires else 0,
+        unix_ms - TIMESTAMP_WINDOW_MS,
+        unix_ms + TIMESTAMP_WINDOW_MS,
     )
 
 
@@ -83,8 +85,9 @@ def unsigned_head(request: Request) -> bytes:
     return _DEMO if _is_demo(request) else b""
 
 
-def forwarded_head(request: Request) -> bytes:
-    """The bot's own four headers as they came, and the demo flag. Raises `Refusal`."""
+def forwarded_head(request: Request, broker: Broker | None) -> bytes:
+    """The bot's own four headers as they came, and the demo flag. No header has a broker's code,
+    so `broker` is not asked. Raises `Refusal`."""
     get = request.headers.get
     lines = b"".join(
         b"%b: %b\r\n" % (name, value)
@@ -123,7 +126,7 @@ def _not_a_time() -> Refusal:
     return Refusal("stale_timestamp", "OK-ACCESS-TIMESTAMP must be like 2020-12-08T09:08:57.715Z")
 
 
-def verify(request: Request, claim: Claim, credentials: Credentials) -> bytes:
+def verify(endpoint: Endpoint, request: Request, claim: Claim, credentials: Credentials) -> bytes:
     """Prove a claim; returns the HMAC. Raises `Refusal` (`bad_signature`, `bad_passphrase`)."""
     mac = credentials.mac
     if mac is None:

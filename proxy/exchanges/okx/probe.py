@@ -8,6 +8,8 @@ from typing import Final
 
 import orjson
 
+from proxy.exchanges.spec import Sample
+
 CLOCK_PATH: Final = b"/api/v5/public/time"
 
 _ORDER: Final = {
@@ -31,6 +33,6 @@ def read_clock(body: bytes) -> int | None:
     return None
 
 
-def sample_order() -> tuple[bytes, bytes, bytes]:
-    """A small limit order: method, path, body."""
-    return b"POST", b"/api/v5/trade/order", orjson.dumps(_ORDER)
+def sample_orders() -> tuple[Sample, ...]:
+    """A small limit order."""
+    return (Sample("main", b"POST", b"/api/v5/trade/order", b"", orjson.dumps(_ORDER)),)

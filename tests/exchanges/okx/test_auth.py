@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 SECRET = b"mock-secret"
+ENDPOINT = EXCHANGE.endpoints[0]
 CREDENTIALS = Credentials(b"key-1", Mac(SECRET), b"Pass-1234")
 NAMES = ("ok-access-key", "ok-access-sign", "ok-access-timestamp", "ok-access-passphrase")
 
@@ -59,14 +60,14 @@ def test_what_is_signed_verifies_and_any_change_does_not(
     claim = EXCHANGE.identify(request)
     assert claim is not None
     assert (claim.timestamp_ms, claim.demo) == (wall_ms, demo)
-    digest = EXCHANGE.verify(request, claim, CREDENTIALS)
+    digest = EXCHANGE.verify(ENDPOINT, request, claim, CREDENTIALS)
     stamp = datetime.fromtimestamp(wall_ms // 1000, UTC).strftime("%Y-%m-%dT%H:%M:%S")
     text = f"{stamp}.{wall_ms % 1000:03d}Z".encode() + method + path + suffix + body
     assert digest == hmac.new(SECRET, text, hashlib.sha256).digest()
     assert claim.signature == base64.b64encode(digest)
     request.body += b" "
     with pytest.raises(Refusal) as caught:
-        EXCHANGE.verify(request, claim, CREDENTIALS)
+        EXCHANGE.verify(ENDPOINT, request, claim, CREDENTIALS)
     assert caught.value.slug == "bad_signature"
 
 
@@ -100,7 +101,7 @@ def test_any_head_is_a_claim_or_none_or_refused(headers: dict[bytes, bytes], bod
         assert not any(headers.get(name.encode()) for name in NAMES)
         return
     with pytest.raises(Refusal) as caught:
-        EXCHANGE.verify(request, claim, CREDENTIALS)
+        EXCHANGE.verify(ENDPOINT, request, claim, CREDENTIALS)
     assert caught.value.slug == "bad_signature"
 
 
@@ -122,9 +123,9 @@ def test_what_is_missing_is_named() -> None:
 
 def test_without_a_secret_nothing_verifies() -> None:
     request = Request(b"GET", b"/", {}, IPv4Address("127.0.0.1"), 0)
-    claim = Claim(b"k", b"t", 0, b"s", b"p", False, 0)
+    claim = Claim(b"k", b"t", 0, b"s", b"p", False, 0, 0, 0)
     with pytest.raises(Refusal) as caught:
-        EXCHANGE.verify(request, claim, Credentials(b"k", None, b"p"))
+        EXCHANGE.verify(ENDPOINT, request, claim, Credentials(b"k", None, b"p"))
     assert caught.value.slug == "bad_signature"
 
 

@@ -73,7 +73,8 @@ $(VENV)/.test: $(VENV)/.made tests/requirements.lock pyproject.toml
 # No registry's name gets into the lock files; hashes cover every platform and Python.
 COMPILE := uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	--no-annotate --no-header --no-emit-index-url $(UPGRADE)
-CLIENTS := ccxt==4.5.90 okx==2.1.2 python-okx==0.4.4
+CLIENTS := ccxt==4.5.90 okx==2.1.2 python-okx==0.4.4 mexc-api==0.0.2 pymexc==1.3.0 \
+	kucoin-universal-sdk==1.3.2 python-kucoin==2.2.0
 
 lock:
 	echo 'setuptools>=80' | $(COMPILE) pyproject.toml - --output-file requirements.lock
@@ -83,6 +84,6 @@ lock:
 		--output-file tests/clients/$(firstword $(subst ==, ,$(pin))).lock;)
 
 clean:
-	rm -rf $(VENV) .clients build dist *.egg-info .coverage coverage.xml \
+	rm -rf $(VENV) .clients build dist *.egg-info .coverage .coverage.* coverage.xml \
 		.pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find proxy tests -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -117,7 +117,6 @@ class Admission:
         if claim is None:
             return
         request = passage.request
-        exchange = route.site.exchange
         access = route.site.accounts.get(claim.api_key)
         if access is None:
             raise Refusal("unknown_key", "this proxy does not know the key any more")
@@ -130,14 +129,7 @@ class Admission:
             passage.manner = FORWARDED
             self._admit_forwarded(passage, access)
             return
-        in_body = claim.timestamp_ms < 0
-        try:
-            digest = exchange.verify(route.endpoint, request, claim, access.credentials)
-        except Refusal:
-            self._failures.failed(claim.api_key, request.peer, request.started_ns)
-            raise
-        if in_body and not claim.not_before_ms <= passage.wall_ms <= claim.not_after_ms:
-            raise _stale(claim, passage.wall_ms)
+        digest = self._proved(passage, claim, access)
         passage.verified = True
         account.standing.activity.clock_off_ms = claim.timestamp_ms - passage.wall_ms
         self._addresses.verified(request.peer, request.started_ns)
@@ -149,6 +141,20 @@ class Admission:
         if route.reserves:
             self._replays.reserve(digest, claim.timestamp_ms, request.started_ns)
             passage.digest = digest
+
+    def _proved(self, passage: Passage, claim: Claim, access: Access) -> bytes:
+        """Return the HMAC of a request whose signature is right, and its time if that is told in
+        the body only."""
+        route, request = passage.route, passage.request
+        in_body = claim.timestamp_ms < 0
+        try:
+            digest = route.site.exchange.verify(route.endpoint, request, claim, access.credentials)
+        except Refusal:
+            self._failures.failed(claim.api_key, request.peer, request.started_ns)
+            raise
+        if in_body and not claim.not_before_ms <= passage.wall_ms <= claim.not_after_ms:
+            raise _stale(claim, passage.wall_ms)
+        return digest
 
     def _admit_forwarded(self, passage: Passage, access: Access) -> None:
         """Only the exchange can verify here: nothing of the account is told before it did."""

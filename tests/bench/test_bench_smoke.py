@@ -18,7 +18,7 @@ from tests.e2e.processes import ROOT
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-pytestmark = [pytest.mark.bench, pytest.mark.timeout(90)]
+pytestmark = [pytest.mark.bench, pytest.mark.timed, pytest.mark.timeout(90)]
 
 
 def run(module: str, arguments: Sequence[str]) -> subprocess.CompletedProcess[str]:

@@ -9,8 +9,10 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import http.client
+import itertools
 import json
 import os
+import random
 import signal
 import socket
 import ssl
@@ -25,6 +27,10 @@ from urllib.parse import urlsplit
 ROOT: Final = Path(__file__).resolve().parents[2]
 START_S: Final = 12.0
 STOP_S: Final = 12.0
+_WORKERS_MAX: Final = 16
+_worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")) % _WORKERS_MAX
+# shuffled, for other runs on this machine do the same
+_ports = itertools.cycle(random.sample(range(20_000 + _worker, 32_000, _WORKERS_MAX), 750))
 _PR_SET_PDEATHSIG: Final = 1
 _libc: Final = ctypes.CDLL(None)
 
@@ -39,11 +45,19 @@ def eventually(what: str, holds: Callable[[], bool], timeout_s: float = START_S)
 
 
 def free_port() -> int:
-    """Return a port that nobody listens on just now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """Return a port that nobody listens on just now, and that nobody else will take.
+
+    Each worker of pytest-xdist has its own, and they are below those that the kernel gives to
+    connections.
+    """
+    return next(filter(_is_free, _ports))
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as probe, contextlib.suppress(OSError):
+        probe.bind(("127.0.0.1", port))
+        return True
+    return False
 
 
 def fetch(

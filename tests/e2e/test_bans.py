@@ -118,6 +118,7 @@ def told_of(house: House, address: str) -> list[int]:
     ]
 
 
+@pytest.mark.timed
 async def test_under_load_no_order_is_lost_and_none_is_doubled(tmp_path: Path) -> None:
     with house_in(tmp_path, leaving_from(ADDRESSES[:2])) as house:
         bots = list(house.newcomers(*(f"67{number}" for number in range(6))).values())

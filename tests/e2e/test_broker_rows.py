@@ -180,6 +180,7 @@ def test_two_readings_a_minute(house: House, broker: Bot) -> None:
     assert house.simulator.breaches == {}
 
 
+@pytest.mark.timed
 async def test_forty_sub_accounts_a_second(house: House, broker: Bot) -> None:
     path = f"{DMA}/create-subaccount"
     house.simulator.control("POST", "delay", {"fixed_ms": 10})

@@ -31,7 +31,7 @@ from tests.e2e.load import ORDER_PATH, order_of
 from tests.e2e.processes import ROOT, environment
 from tests.e2e.wire import request_of
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(60)]
+pytestmark = [pytest.mark.e2e, pytest.mark.timed, pytest.mark.timeout(60)]
 
 # ---- ten thousand accounts ------------------------------------------------------------------
 

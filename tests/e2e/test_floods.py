@@ -26,6 +26,7 @@ INSTRUMENTS: Final = ("BTC-USDT", "ETH-USDT", "SOL-USDT-SWAP", "BTC-USDT-SWAP", 
 COUNTED: Final = f"POST {ORDER_PATH}"
 
 
+@pytest.mark.timed
 @pytest.mark.parametrize(
     ("delay", "breaches_max"),
     [
@@ -49,6 +50,7 @@ async def test_a_flood_of_one_instrument(
         assert flood.answers["ok"] == lane.accepted == len(house.simulator.orders)
 
 
+@pytest.mark.timed
 async def test_three_users_on_five_instruments_and_a_kill(
     simulator: Simulator, start_proxy: StartProxy
 ) -> None:

@@ -126,6 +126,7 @@ async def test_many_first_requests_at_once_ask_once(house: House) -> None:
 # ---- one user, one budget -------------------------------------------------------------------
 
 
+@pytest.mark.timed
 async def test_two_keys_of_one_user_share_every_budget(tmp_path: Path) -> None:
     """From the first order on, and also after a restart, when there is nobody to ask."""
     with house_in(tmp_path, SECTIONS) as house:
@@ -153,6 +154,7 @@ async def test_two_keys_of_one_user_share_every_budget(tmp_path: Path) -> None:
         assert seen.use() >= USE_MIN, seen.use()
 
 
+@pytest.mark.timed
 def test_the_live_and_the_demo_market_count_apart(house: House) -> None:
     """A budget of one is none of the other's, whoever's they are."""
     live, demo = house.newcomer(uid="700002"), house.newcomer(uid="700002", demo=True)
@@ -244,6 +246,7 @@ async def batches(bot: Bot) -> list[Answered]:
     return await asyncio.gather(*calls)
 
 
+@pytest.mark.timed
 @pytest.mark.parametrize("cap", [1500, 800])
 async def test_the_cap_on_a_sub_accounts_orders_is_the_exchanges_own_word(
     house: House, cap: int
@@ -259,6 +262,7 @@ async def test_the_cap_on_a_sub_accounts_orders_is_the_exchanges_own_word(
     assert len(house.simulator.orders) == cap
 
 
+@pytest.mark.timed
 async def test_lead_traders_keep_to_their_lead_instruments_limits(house: House) -> None:
     """From the first order on, over a reload, and only on those."""
     lead = "BTC-USDT-SWAP"
@@ -278,6 +282,7 @@ async def test_lead_traders_keep_to_their_lead_instruments_limits(house: House) 
     assert set(flood.answers) <= {"ok", "rate_limited"}, flood.answers
 
 
+@pytest.mark.timed
 async def test_orders_with_elp_access_have_a_limit_of_their_own(house: House) -> None:
     bot = await asyncio.to_thread(house.newcomer)
     flood = Flood()

@@ -17,7 +17,7 @@ from tests.e2e.load import order_of
 from tests.e2e.processes import eventually
 from tests.e2e.wire import request_of, wire_to
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.timed]
 
 ORDER_PATH: Final = "/api/v5/trade/order"
 BATCH_PATH: Final = "/api/v5/trade/batch-orders"

@@ -88,6 +88,7 @@ def unsigned(bot: Bot, target: str) -> bytes:
 # ---- a fleet on one address -------------------------------------------------------------------
 
 
+@pytest.mark.timed
 @pytest.mark.parametrize("with_key", [True, False])
 async def test_forty_bots_ask_for_candles_of_48_pairs(tmp_path: Path, with_key: bool) -> None:
     """More by far than the address may ask for; the limit is for all of them together."""
@@ -120,6 +121,7 @@ async def test_forty_bots_ask_for_candles_of_48_pairs(tmp_path: Path, with_key: 
         assert house.proxy.metric(name, how="hit") == seen["hit"]
 
 
+@pytest.mark.timed
 async def test_a_bot_of_its_own_pace_trades_on_meanwhile(house: House) -> None:
     """Reads of all the others wait for slots that its orders do not need."""
     burst = Burst()

@@ -47,7 +47,9 @@ ALGO_PATH: Final = "/api/v5/trade/order-algo"
 
 @pytest.fixture(scope="module")
 def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
-    with house_in(tmp_path_factory.mktemp("reload"), SECTIONS) as house:
+    # old connections are kept for as long as a request may take
+    sections = SECTIONS | {OKX: {"deadline": "4s"}}
+    with house_in(tmp_path_factory.mktemp("reload"), sections) as house:
         yield house
 
 

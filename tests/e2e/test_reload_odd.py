@@ -244,6 +244,7 @@ RELOADS: Final = 10
 USE_MIN: Final = 0.9
 
 
+@pytest.mark.timed
 async def test_a_flood_notices_nothing(tmp_path: Path) -> None:
     """Ten changes of nearly everything while more orders come than the limit lets through."""
     with house_in(tmp_path, SECTIONS) as house:

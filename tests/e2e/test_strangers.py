@@ -118,6 +118,7 @@ async def test_nothing_private_is_anybodys(house: House, target: str) -> None:
 # ---- how much ---------------------------------------------------------------------------------
 
 
+@pytest.mark.timed
 async def test_strangers_share_half_and_each_has_a_quarter(house: House) -> None:
     policy(house, "all")
     signed_from(house.bot, "198.51.100.20")
@@ -140,6 +141,7 @@ async def test_strangers_share_half_and_each_has_a_quarter(house: House) -> None
     assert house.simulator.sources[LOOPBACK]["requests"] == BOOKS_MAX + 1
 
 
+@pytest.mark.timed
 async def test_bots_with_a_key_have_what_strangers_leave(house: House) -> None:
     """A stranger's read is no bot's to wait for: its part of the budget may be used up."""
     policy(house, "all")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 import re
 import shlex
 import tomllib
@@ -13,11 +14,19 @@ import pytest
 
 from proxy import cli
 from proxy.errors import SLUGS
-from proxy.exchanges.okx import reply
+from proxy.exchanges.registry import exchanges
 from proxy.metrics import Metrics
 
 ROOT: Final = Path(__file__).resolve().parents[1]
 README: Final = (ROOT / "README.md").read_text()
+# as the columns of the refusals stand
+ORDERS: Final = (
+    ("okx", b"/api/v5/trade/order"),
+    ("mexc", b"/api/v3/order"),
+    ("mexc", b"/api/v1/private/order/create"),
+    ("kucoin", b"/api/v1/orders"),
+)
+NEVER: Final = "–"
 PROXY_TOML: Final = (ROOT / "proxy.toml").read_text()
 
 
@@ -47,10 +56,11 @@ def test_the_refusals_are_the_ones_there_are() -> None:
 @pytest.mark.parametrize("row", table("refusals"), ids=lambda row: row[0].strip("`"))
 def test_a_refusal_is_answered_as_shown(row: list[str]) -> None:
     slug = next(each for each in SLUGS if each == row[0].strip("`"))
-    status, body = reply.refusal(slug, b"/api/v5/trade/order", "[x]")
-    code = re.search(rb'"code":"(\d+)"', body)
-    assert code is not None
-    assert row[1] == f"{status} {code[1].decode()}"
+    for shown, (kind, path) in zip(row[1:], ORDERS, strict=False):
+        if shown == NEVER:
+            continue
+        status, body = exchanges()[kind].refusal(slug, path, "[x]")
+        assert shown == f"{status} {json.loads(body)['code']}", kind
 
 
 def test_the_metrics_are_the_ones_there_are() -> None:

@@ -3,9 +3,11 @@
 import datetime
 
 import okx.api._client as library
-from driving import PRICE, SWAP, TRIGGER, drive
+from driving import PRICE, drive, words
 from okx.api import API
 
+SWAP = "BTC-USDT-SWAP"
+TRIGGER = "19000"
 ORDER = {"instId": SWAP, "tdMode": "cross", "side": "buy", "ordType": "limit", "sz": "1"}
 REAL_DATETIME = datetime.datetime
 
@@ -104,13 +106,10 @@ def withdraw(api):
     )
 
 
-WORDS = {
-    word.__name__: word
-    for word in (
-        *(place, batch, algo, query, pending, amend, cancel, markets),
-        *(too_many, transfer, withdraw),
-    )
-}
+WORDS = words(
+    *(place, batch, algo, query, pending, amend, cancel, markets),
+    *(too_many, transfer, withdraw),
+)
 
 
 if __name__ == "__main__":

@@ -2,10 +2,12 @@
 
 import datetime
 
-from driving import PRICE, SWAP, TRIGGER, drive
+from driving import PRICE, drive, words
 from okx import Funding, PublicData, Trade
 from okx import utils as library
 
+SWAP = "BTC-USDT-SWAP"
+TRIGGER = "19000"
 ORDER = {"instId": SWAP, "tdMode": "cross", "side": "buy", "ordType": "limit", "sz": "1"}
 
 
@@ -91,13 +93,10 @@ def withdraw(api):
     return api.funding.withdrawal("USDT", "1", "4", address, chain="USDT-ERC20")
 
 
-WORDS = {
-    word.__name__: word
-    for word in (
-        *(place, batch, algo, query, pending, amend, cancel, markets),
-        *(too_many, transfer, withdraw),
-    )
-}
+WORDS = words(
+    *(place, batch, algo, query, pending, amend, cancel, markets),
+    *(too_many, transfer, withdraw),
+)
 
 
 if __name__ == "__main__":

@@ -1,20 +1,24 @@
-"""A bot as a customer would write one: signs for OKX, knows only its base URL and its key.
+"""Bots as customers would write them: they sign, and know only their base URL and their key.
 
-Shares no code with the proxy; `hmac` and `http.client` are all it needs.
+`Bot` is one of OKX; `mexc_bot` and `kucoin_bot` have those of the others. They share no code with
+the proxy; `hmac` and `http.client` are all they need.
 """
 
 from __future__ import annotations
 
+import abc
 import base64
 import hashlib
 import hmac
 import http.client
 import json
+import secrets
 import time
+import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any, final
+from typing import Any, ClassVar, NamedTuple, final
 from urllib.parse import urlsplit
 
 import aiohttp
@@ -34,7 +38,7 @@ FOREIGN_TAG = "6b9ad766b55dBCDE"  # ccxt's
 _signed_ms = [0]
 
 
-def _next_ms() -> int:
+def next_ms() -> int:
     """Return the time, never the same twice: equal orders must not have equal signatures."""
     _signed_ms[0] = max(_signed_ms[0] + 1, time.time_ns() // 1_000_000)
     return _signed_ms[0]
@@ -45,12 +49,11 @@ def _next_ms() -> int:
 class Triple:
     api_key: str
     secret: str = field(repr=False)
-    passphrase: str = field(repr=False)
+    passphrase: str = field(default="", repr=False)  # "" where the exchange has none
 
     def as_json(self) -> str:
-        return json.dumps(
-            {"api_key": self.api_key, "secret": self.secret, "passphrase": self.passphrase}
-        )
+        triple = {"api_key": self.api_key, "secret": self.secret}
+        return json.dumps(triple | ({"passphrase": self.passphrase} if self.passphrase else {}))
 
 
 @final
@@ -74,28 +77,41 @@ class Answered:
         return self.headers.get("x-tagproxy-error", "")
 
 
-@final
+class Signed(NamedTuple):
+    target: str
+    headers: dict[str, str]
+    body: bytes
+
+
 @dataclass(frozen=True)
-class Bot:
-    """`base_url` is what a user would configure, e.g. http://127.0.0.1:8080/okx"""
+class Caller(abc.ABC):
+    """What every bot can do. `base_url` is what a user would configure, a venue's if need be,
+    e.g. http://127.0.0.1:8080/okx"""
 
     base_url: str
     triple: Triple
+    ASKS: ClassVar[str]  # the target of a read that only a known key may do
+
+    @abc.abstractmethod
+    def signed(
+        self, method: str, target: str, body: bytes = b"", *, now_ms: int | None = None
+    ) -> Signed:
+        """Sign a request as the exchange wants it."""
+
+    @abc.abstractmethod
+    def order(self, **changes: Any) -> Answered:
+        """Place a limit order that will be accepted, carrying somebody else's code."""
+
+    @staticmethod
+    @abc.abstractmethod
+    def fresh() -> Triple:
+        """Return a key in the exchange's own form that nobody knows yet."""
 
     def headers(
         self, method: str, target: str, body: bytes = b"", *, now_ms: int | None = None
     ) -> dict[str, str]:
-        moment = datetime.fromtimestamp((now_ms or _next_ms()) / 1000, UTC)
-        stamp = moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
-        message = f"{stamp}{method}{target}".encode() + body
-        mac = hmac.new(self.triple.secret.encode(), message, hashlib.sha256).digest()
-        return {
-            "OK-ACCESS-KEY": self.triple.api_key,
-            "OK-ACCESS-SIGN": base64.b64encode(mac).decode(),
-            "OK-ACCESS-TIMESTAMP": stamp,
-            "OK-ACCESS-PASSPHRASE": self.triple.passphrase,
-            "Content-Type": "application/json",
-        }
+        """Return the headers of a signed request."""
+        return self.signed(method, target, body, now_ms=now_ms).headers
 
     def call(
         self,
@@ -104,10 +120,14 @@ class Bot:
         content: Any = None,
         *,
         headers: Mapping[str, str] | None = None,
+        now_ms: int | None = None,
         timeout_s: float = 12,
     ) -> Answered:
-        """Send one request on a connection of its own and wait for the answer (blocking)."""
-        body = encoded(content)
+        """Send one request on a connection of its own and wait for the answer (blocking).
+
+        `content` is bytes, or what is to be JSON; `headers` replace those of the signature.
+        """
+        signed = self.signed(method, target, encoded(content), now_ms=now_ms)
         url = urlsplit(self.base_url)
         connection = http.client.HTTPConnection(
             url.hostname or "", url.port or 80, timeout=timeout_s
@@ -115,9 +135,9 @@ class Bot:
         try:
             connection.request(
                 method,
-                url.path + target,
-                body or None,
-                self.headers(method, target, body) | dict(headers or {}),
+                url.path + signed.target,
+                signed.body or None,
+                signed.headers | dict(headers or {}),
             )
             answer = connection.getresponse()
             names = {name.lower(): value for name, value in answer.getheaders()}
@@ -135,19 +155,47 @@ class Bot:
         headers: Mapping[str, str] | None = None,
     ) -> Answered:
         """Send one request in a session that keeps its connections."""
-        body = encoded(content)
+        signed = self.signed(method, target, encoded(content))
         async with session.request(
             method,
-            URL(self.base_url + target, encoded=True),
-            data=body or None,
-            headers=self.headers(method, target, body) | dict(headers or {}),
+            URL(self.base_url + signed.target, encoded=True),
+            data=signed.body or None,
+            headers=signed.headers | dict(headers or {}),
         ) as answer:
             names = {name.lower(): value for name, value in answer.headers.items()}
             return Answered(answer.status, names, await answer.read())
 
+
+@final
+@dataclass(frozen=True)
+class Bot(Caller):
+    """A bot of OKX."""
+
+    ASKS: ClassVar = "/api/v5/account/config"
+
+    def signed(
+        self, method: str, target: str, body: bytes = b"", *, now_ms: int | None = None
+    ) -> Signed:
+        moment = datetime.fromtimestamp((now_ms or next_ms()) / 1000, UTC)
+        stamp = moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+        message = f"{stamp}{method}{target}".encode() + body
+        mac = hmac.new(self.triple.secret.encode(), message, hashlib.sha256).digest()
+        headers = {
+            "OK-ACCESS-KEY": self.triple.api_key,
+            "OK-ACCESS-SIGN": base64.b64encode(mac).decode(),
+            "OK-ACCESS-TIMESTAMP": stamp,
+            "OK-ACCESS-PASSPHRASE": self.triple.passphrase,
+            "Content-Type": "application/json",
+        }
+        return Signed(target, headers, body)
+
     def order(self, **changes: Any) -> Answered:
-        """Place a limit order that will be accepted, carrying somebody else's code."""
         return self.call("POST", "/api/v5/trade/order", ORDER | {"tag": FOREIGN_TAG} | changes)
+
+    @staticmethod
+    def fresh() -> Triple:
+        secret, passphrase = secrets.token_hex(16).upper(), f"Real-{secrets.token_hex(8)}"
+        return Triple(str(uuid.uuid4()), secret, passphrase)
 
 
 def encoded(content: Any) -> bytes:

@@ -27,7 +27,7 @@ def start_proxy(tmp_path: Path, simulator: Simulator) -> Iterator[StartProxy]:
     with ExitStack() as stack:
         count = iter(range(100))
 
-        def start(sections: dict[str, dict[str, Any]] | None = None, **options: bool) -> Proxy:
+        def start(sections: dict[str, dict[str, Any]] | None = None, **options: Any) -> Proxy:
             directory = tmp_path / f"proxy{next(count)}"
             return stack.enter_context(proxy_in(directory, simulator, sections, **options))
 

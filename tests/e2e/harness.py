@@ -1,67 +1,61 @@
-"""The simulator and the proxy as processes, for end-to-end tests; each ends with its block."""
+"""The simulators and the proxy as processes, for end-to-end tests; each ends with its block.
+
+OKX is what there is unless a test asks for other kinds of exchange.
+"""
 
 from __future__ import annotations
 
 import base64
 import contextlib
+import itertools
 import json
 import secrets
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, final
 
 from prometheus_client.parser import text_string_to_metric_families
 
-from tests.e2e.bot import Bot, Triple
+from tests.e2e import tables
+from tests.e2e.bot import Bot, Caller, Triple
+from tests.e2e.kucoin_bot import KucoinBot
+from tests.e2e.mexc_bot import MexcBot
 from tests.e2e.processes import START_S, Child, environment, eventually, fetch, free_port
 
-BROKER_CODE: Final = "e2eBROKERcode01"
+BROKER_CODE: Final = tables.BROKER_CODE
+BOTS: Final[Mapping[str, type[Caller]]] = {"okx": Bot, "mexc": MexcBot, "kucoin": KucoinBot}
+OKX_ALONE: Final = ("okx",)
 
 Sections = Mapping[str, Mapping[str, Any]]
 
 
-@final
-class Simulator:
-    """`tagproxy sim` as a process, over TLS; its back door as methods."""
+class BackDoor:
+    """The back door of one simulated exchange."""
 
-    def __init__(self, directory: Path, *, tls: bool = True) -> None:
-        self._tls = tls
-        options = ["--tls", str(directory / "ca")] if tls else []
-        self.child = Child(["sim", *options], directory, "sim", {})
-        self.ca_file = directory / "ca" / "ca.pem"
-        self.base_url = ""
-        self._uids = iter(range(1, 1_000_000))
+    def __init__(self, kind: str, ca_file: Path | None) -> None:
+        self.kind = kind
+        self.ca_file = ca_file  # None: no TLS
+        self.base_urls: dict[str, str] = {}  # by venue, once it listens
+        self._uids = itertools.count(1)
 
-    def wait(self) -> None:
-        """Wait until it has said where it listens."""
-
-        def said() -> bool:
-            self.child.must_run()
-            lines = self.child.stdout.read_text().splitlines(keepends=True)
-            if lines and lines[0].endswith("\n"):
-                self.base_url = json.loads(lines[0])["base_url"]
-            return bool(self.base_url)
-
-        eventually("the simulator listens", said)
+    @property
+    def base_url(self) -> str:
+        """Where the main venue listens."""
+        return self.base_urls["main"]
 
     def control(self, method: str, name: str, content: Any = None) -> Any:
         """Call /sim/<name>; see proxy.sim.control."""
-        ca_file = self.ca_file if self._tls else None
         url = f"{self.base_url}/sim/{name}"
-        status, body = fetch(url, method, content, ca_file=ca_file)
+        status, body = fetch(url, method, content, ca_file=self.ca_file)
         assert status == 200, body
         return json.loads(body)
 
     def add_user(self, uid: str = "", **fields: Any) -> Triple:
         """Open an account at the exchange; return its key. A uid of its own unless given."""
-        triple = Triple(
-            "-".join(secrets.token_hex(size) for size in (4, 2, 2, 2, 6)),
-            secrets.token_hex(16).upper(),
-            f"Real-{secrets.token_hex(8)}",
-        )
+        triple = BOTS[self.kind].fresh()
         named = {"uid": uid or f"5{next(self._uids):05d}", **fields}
         self.control("POST", "users", json.loads(triple.as_json()) | named)
         return triple
@@ -99,28 +93,58 @@ class Simulator:
 
 
 @final
+class Simulator(BackDoor):
+    """`tagproxy sim` as a process, over TLS; the back door of the first of its exchanges."""
+
+    def __init__(
+        self, directory: Path, *, tls: bool = True, kinds: Sequence[str] = OKX_ALONE
+    ) -> None:
+        super().__init__(kinds[0], directory / "ca" / "ca.pem" if tls else None)
+        options = ["--tls", str(directory / "ca")] if tls else []
+        self.child = Child(["sim", "--only", ",".join(kinds), *options], directory, "sim", {})
+        self._exchanges: dict[str, BackDoor] = {self.kind: self}
+        for kind in kinds[1:]:
+            self._exchanges[kind] = BackDoor(kind, self.ca_file)
+
+    def exchange(self, kind: str) -> BackDoor:
+        """Return the back door of one of its exchanges."""
+        return self._exchanges[kind]
+
+    def wait(self) -> None:
+        """Wait until it has said where it listens."""
+        # the keys come after the last of the addresses, all in one go
+        eventually("the simulator listens", lambda: any("api_key" in line for line in self._said()))
+        for line in self._said():
+            if "base_url" in line:
+                self._exchanges[line["exchange"]].base_urls[line["venue"]] = line["base_url"]
+
+    def _said(self) -> list[dict[str, str]]:
+        self.child.must_run()
+        lines = self.child.stdout.read_text().splitlines(keepends=True)
+        return [json.loads(line) for line in lines if line.endswith("\n")]
+
+
+@final
 class Proxy:
     """`tagproxy serve` as a process, its configuration and its commands."""
 
-    def __init__(self, directory: Path, simulator: Simulator, sections: Sections) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        simulator: Simulator,
+        sections: Sections,
+        kinds: Sequence[str] = OKX_ALONE,
+    ) -> None:
         directory.mkdir(parents=True, exist_ok=True)
         self.directory = directory
         self.config_file = directory / "proxy.toml"
         self.database = directory / "tagproxy.db"
         self.port, self.admin_port = free_port(), free_port()
-        self.base_url = f"http://127.0.0.1:{self.port}/okx"
+        self.base_url = self.url(kinds[0])
         self.admin_url = f"http://127.0.0.1:{self.admin_port}"
         key_file = directory / "master.key"
         key_file.write_bytes(base64.b64encode(secrets.token_bytes(32)))
         key_file.chmod(0o600)
-        okx: dict[str, Any] = {
-            "kind": "okx",
-            "rest_url": simulator.base_url,
-            "ws_url": simulator.base_url.replace("http", "ws", 1),
-            "broker_code": BROKER_CODE,
-        }
-        if simulator.base_url.startswith("https:"):
-            okx["ca_file"] = str(simulator.ca_file)
         self.sections: dict[str, dict[str, Any]] = {
             "server": {"listen": f"127.0.0.1:{self.port}"},
             "admin": {"listen": f"127.0.0.1:{self.admin_port}"},
@@ -128,8 +152,14 @@ class Proxy:
                 "url": f"sqlite:///{self.database}",
                 "master_key": {"file": str(key_file)},
             },
-            "exchanges.okx": okx,
         }
+        for kind in kinds:
+            # that of OKX may be anything that listens, which is all its table asks for
+            self.configure(
+                {"exchanges.okx": tables.okx(simulator.base_url, simulator.ca_file)}
+                if kind == "okx"
+                else tables.others(kind, simulator.exchange(kind).base_urls, simulator.ca_file)
+            )
         self.configure(sections)
         self.alice: Triple | None = None  # what the fixture of that name was issued
         self._children: list[Child] = []
@@ -143,7 +173,7 @@ class Proxy:
         """Write the configuration, `sections` merged over what it was."""
         for name, values in sections.items():
             self.sections.setdefault(name, {}).update(values)
-        text = [f"[{name}]\n{_lines(values)}" for name, values in self.sections.items()]
+        text = [f"[{name}]\n{tables.lines(values)}" for name, values in self.sections.items()]
         self.config_file.write_text("\n".join(text))
 
     def start(self, environ: Mapping[str, str] | None = None, *, wait: bool = True) -> None:
@@ -187,31 +217,45 @@ class Proxy:
             check=False,
         )
 
-    def add_user(self, name: str, real: Triple, *options: str) -> Triple:
+    def url(self, exchange: str, venue: str = "main") -> str:
+        """Return the base URL of a table, and below it of a venue."""
+        below = "" if venue == "main" else f"/{venue}"
+        return f"http://127.0.0.1:{self.port}/{exchange}{below}"
+
+    def add_user(self, name: str, real: Triple, *options: str, exchange: str = "okx") -> Triple:
         """Add an account with issued credentials and return those, once the proxy takes them.
 
         A running proxy is asked with stale requests: they end at its door and count as refused.
         """
         done = self.run(
-            *("users", "add", name, "--exchange", "okx", "--issue", *options),
+            *("users", "add", name, "--exchange", exchange, "--issue", *options),
             stdin=real.as_json(),
         )
         assert done.returncode == 0, done.stderr
         shown = json.loads(done.stdout)
-        issued = Triple(shown["api_key"], shown["secret"], shown["passphrase"])
+        issued = Triple(shown["api_key"], shown["secret"], shown.get("passphrase", ""))
         if self._children and self.child.running:
-            eventually("the proxy knows the new user", lambda: self.knows(issued))
+            eventually("the proxy knows the new user", lambda: self.knows(issued, exchange))
         return issued
 
-    def knows(self, triple: Triple) -> bool:
-        """Tell whether a running proxy has an account with this key."""
-        target = "/api/v5/account/config"
-        stale = self.bot(triple).headers("GET", target, now_ms=1)
-        return self.bot(triple).call("GET", target, headers=stale).code != "50111"
+    def knows(self, triple: Triple, exchange: str = "okx") -> bool:
+        """Tell whether a running proxy has an account with this key, and has not disabled it."""
+        kind = self.sections[f"exchanges.{exchange}"]["kind"]
+        bot = BOTS[kind](self.url(exchange), triple)
+        slug = bot.call("GET", bot.ASKS, now_ms=1).slug
+        return slug not in ("unknown_key", "user_disabled")
 
     def bot(self, triple: Triple) -> Bot:
-        """Return a bot with this key."""
-        return Bot(self.base_url, triple)
+        """Return a bot of OKX with this key."""
+        return Bot(self.url("okx"), triple)
+
+    def mexc_bot(self, triple: Triple) -> MexcBot:
+        """Return a bot of MEXC with this key."""
+        return MexcBot(self.url("mexc"), triple)
+
+    def kucoin_bot(self, triple: Triple, venue: str = "main") -> KucoinBot:
+        """Return a bot of KuCoin with this key."""
+        return KucoinBot(self.url("kucoin", venue), triple)
 
     def metric(self, name: str, **labels: str) -> float:
         """Return the sum of a metric's samples that have these labels."""
@@ -239,27 +283,12 @@ class Proxy:
         return {path.name: path.read_bytes() for path in names}
 
 
-def _lines(values: Mapping[str, Any]) -> str:
-    return "".join(f"{_key(key)} = {_value(value)}\n" for key, value in values.items())
-
-
-def _key(key: str) -> str:
-    return key if key.replace("_", "").replace("-", "").isalnum() else json.dumps(key)
-
-
-def _value(value: Any) -> str:
-    """JSON's scalars and arrays of them are TOML's too."""
-    if isinstance(value, dict):
-        return "{ " + ", ".join(f"{key} = {_value(each)}" for key, each in value.items()) + " }"
-    if isinstance(value, list):
-        return "[" + ", ".join(map(_value, value)) + "]"
-    return json.dumps(value)
-
-
 @contextlib.contextmanager
-def simulator_in(directory: Path, *, tls: bool = True) -> Iterator[Simulator]:
-    """Run a simulator for the length of the block."""
-    simulator = Simulator(directory, tls=tls)
+def simulator_in(
+    directory: Path, *, tls: bool = True, kinds: Sequence[str] = OKX_ALONE
+) -> Iterator[Simulator]:
+    """Run simulated exchanges for the length of the block."""
+    simulator = Simulator(directory, tls=tls, kinds=kinds)
     try:
         simulator.wait()
         yield simulator
@@ -269,10 +298,15 @@ def simulator_in(directory: Path, *, tls: bool = True) -> Iterator[Simulator]:
 
 @contextlib.contextmanager
 def proxy_in(
-    directory: Path, simulator: Simulator, sections: Sections | None = None, *, start: bool = True
+    directory: Path,
+    simulator: Simulator,
+    sections: Sections | None = None,
+    *,
+    start: bool = True,
+    kinds: Sequence[str] = OKX_ALONE,
 ) -> Iterator[Proxy]:
-    """Run a proxy in front of the simulator for the length of the block."""
-    proxy = Proxy(directory, simulator, sections or {})
+    """Run a proxy in front of the simulator's exchanges for the length of the block."""
+    proxy = Proxy(directory, simulator, sections or {}, kinds)
     try:
         if start:
             proxy.start()

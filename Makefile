@@ -1,6 +1,6 @@
 # Needs make and Python >= 3.11 with venv; everything else is installed from the lock files.
 #
-#   make demo      a simulated exchange, the proxy and one user; stays up until Ctrl-C
+#   make demo      simulated exchanges, the proxy and one user; stays up until Ctrl-C
 #   make test      lint, types and every test
 #   make compiled  the quick wheel, its hot modules compiled (needs a C compiler, Python's headers)
 #   make bench     CPU per request beside nginx passing through (needs nginx); ARGS="--help"

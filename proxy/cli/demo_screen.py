@@ -1,52 +1,46 @@
 """What `tagproxy demo` puts on the screen: how to reach it, and each order twice.
 
-An order is shown as the bot sent it and as the exchange received it, with what changed marked:
-in colour on a terminal, by ^^^ underneath elsewhere.
+An order is shown as the bot sent it and as the exchange received it, with what changed marked: in
+colour on a terminal, by ^^^ underneath elsewhere. Of the headers those are shown that may carry a
+broker's code: what the exchange's sample orders have beside their signature, and what else
+reached the exchange.
 """
 
 from __future__ import annotations
 
 import difflib
-import json
 import re
-from typing import TYPE_CHECKING, Final, TextIO, final
-from urllib.parse import urlsplit
+from typing import TYPE_CHECKING, Final, NamedTuple, TextIO, final
 
 if TYPE_CHECKING:
-    from proxy.model import KeyTriple, Reply, Request
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from pathlib import Path
+
+    from proxy.cli.demo_setting import Stall
+    from proxy.model import Reply, Request
     from proxy.sim import Recorded
+    from proxy.sim.exchange import Holder, Paste, Simulated
 
 _TOKEN: Final = re.compile(r'"(?:[^"\\]|\\.)*"|[\w.+-]+|.', re.DOTALL)
+_LONG: Final = re.compile(r"[A-Za-z0-9+/]{32,}={0,2}")  # signatures
 _MARKED: Final = "\x1b[1;7m{}\x1b[0m"
-_KEY_SHOWN: Final = 8
+_SHOWN: Final = 8  # of a key or a signature
+_MARGIN: Final = 14
 _UNPAIRED_MAX: Final = 1000
+_GENERAL: Final = frozenset(
+    {
+        *("accept", "accept-encoding", "accept-language", "connection", "content-length"),
+        *("content-type", "host", "transfer-encoding", "user-agent"),
+    }
+)
 
-# Ready to paste: needs Python and nothing else.
-_PASTE: Final = """\
-python3 - <<'EOF'
-import base64, hashlib, hmac, http.client, json
-from datetime import datetime, timezone
-path = "/api/v5/trade/order"
-body = json.dumps({{"instId": "BTC-USDT", "tdMode": "cash", "side": "buy", "ordType": "limit",
-                   "px": "40000", "sz": "0.01", "tag": "someoneElse"}})
-now = datetime.now(timezone.utc).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-sign = hmac.new(b{secret!r}, (now + "POST" + path + body).encode(), hashlib.sha256)
-bot = http.client.HTTPConnection({host!r}, {port})
-bot.request("POST", {prefix!r} + path, body, {{
-    "OK-ACCESS-KEY": {api_key!r},
-    "OK-ACCESS-PASSPHRASE": {passphrase!r},
-    "OK-ACCESS-TIMESTAMP": now,
-    "OK-ACCESS-SIGN": base64.b64encode(sign.digest()).decode(),
-    "Content-Type": "application/json"}})
-print(bot.getresponse().read().decode())
-EOF
-"""
-_CCXT: Final = """\
-import ccxt
-okx = ccxt.okx({{"apiKey": {api_key!r}, "secret": {secret!r}, "password": {passphrase!r}}})
-okx.urls["api"]["rest"] = {base!r}
-print(okx.create_order("BTC/USDT", "limit", "buy", 0.01, 40000))
-"""
+
+@final
+class _Headers(NamedTuple):
+    """What to make of an exchange's headers; names in lower case."""
+
+    signature: frozenset[str]
+    codes: frozenset[str]
 
 
 @final
@@ -56,80 +50,106 @@ class Screen:
     def __init__(self, out: TextIO) -> None:
         self._out = out
         self._colour = out.isatty()
-        self._received: dict[bytes, Recorded] = {}  # by the exchange's answer, which is unique
+        # by the exchange's answer, which is unique
+        self._received: dict[bytes, tuple[Recorded, Simulated, _Headers]] = {}
         self._count = 0
 
     def line(self, text: str = "") -> None:
         """Write one line at once."""
         print(text, file=self._out, flush=True)
 
-    def welcome(self, base_url: str, admin_url: str, issued: KeyTriple) -> None:
-        """Say how to reach the demo, with commands ready to paste."""
-        url = urlsplit(base_url)
-        words = {
-            "base": base_url,
-            "host": url.hostname,
-            "port": url.port,
-            "prefix": url.path,
-            "api_key": issued.api_key,
-            "secret": issued.secret,
-            "passphrase": issued.passphrase,
-        }
-        self.line("tagproxy demo: a simulated OKX, the proxy before it, one user with a bot\n")
-        self.line(f"  base URL    {base_url}")
-        for name in ("api_key", "secret", "passphrase"):
-            self.line(f"  {name:<11} {words[name]}")
-        self.line(f"  metrics     {admin_url}/metrics")
-        self.line("\nPlace an order with somebody else's broker code on it:\n")
-        self.line(_PASTE.format(**words))
-        self.line("The same with ccxt:\n")
-        self.line(_CCXT.format(**words))
-        self.line("Orders show here as they pass. Ctrl-C ends the demo.\n")
+    def welcome(self, stalls: Sequence[Stall], url: str, admin_url: str, folder: Path) -> None:
+        """Say how to reach the demo; `folder` is for commands ready to paste, of which only the
+        first for each exchange is shown."""
+        self.line("tagproxy demo: simulated exchanges, the proxy before them, one user with bots")
+        for stall in stalls:
+            self.line(f"\n{stall.exchange.kind}")
+            for venue in stall.exchange.venues:
+                name = "base URL" if venue == stall.exchange.venues[0] else venue
+                self.line(f"  {name:<11} {stall.base_url(url, venue)}")
+            for name in ("api_key", "secret", "passphrase"):
+                if value := getattr(stall.bot, name):
+                    self.line(f"  {name:<11} {value}")
+        self.line(f"\nmetrics       {admin_url}/metrics")
+        self.line("\nPlace an order with somebody else's broker code on it:")
+        folder.mkdir()
+        more = []
+        for stall in stalls:
+            pastes = stall.exchange.pastes(stall.base_url(url), stall.bot)
+            for paste in pastes[:1]:
+                self.line(f"\n# {stall.exchange.kind} {paste.title}\n{paste.text.rstrip()}")
+            more += [_filed(folder, stall.exchange.kind, paste) for paste in pastes[1:]]
+        self.line("\nOthers:")
+        for command in more:
+            self.line(f"  {command}")
+        self.line("\nOrders show here as they pass. Ctrl-C ends the demo.\n")
 
-    def received(self, record: Recorded) -> None:
+    def watch(self, exchange: Simulated, user: Holder) -> Callable[[Recorded], None]:
+        """Return what an exchange is to call with each order that it answers; `user` is any."""
+        signed: set[str] = set()
+        codes: set[str] = set()
+        for sample in exchange.samples:
+            own = {name.lower() for name in sample.headers}
+            signed |= {name.lower() for name in exchange.signed(user, sample, 0).headers} - own
+            codes |= own
+        headers = _Headers(frozenset(signed | _GENERAL), frozenset(codes))
+        return lambda record: self._receive(record, exchange, headers)
+
+    def _receive(self, record: Recorded, exchange: Simulated, headers: _Headers) -> None:
         """Remember what the exchange received, until its answer reaches the bot."""
-        self._received[record.answer] = record
+        self._received[record.answer] = record, exchange, headers
         if len(self._received) > _UNPAIRED_MAX:
             del self._received[next(iter(self._received))]
 
     def answered(self, request: Request, reply: Reply) -> None:
         """Show one request once it is answered: an order, or a write that was refused."""
-        record = self._received.pop(reply.body, None)
-        if record is None:
+        found = self._received.pop(reply.body, None)
+        if found is None:
             if request.method != b"GET" and b"X-Tagproxy-Error" in reply.head:
                 self._show_refused(request, reply)
             return
+        record, exchange, headers = found
         self._count += 1
-        orders = ", ".join(record.order_ids)
-        outcome = f"accepted, {orders}" if record.code == "0" else f"code {record.code}"
-        self.line(f"order {self._count}: {record.method} {record.target} -> {outcome}")
-        before = request.body.decode("utf-8", "replace")
-        after = record.body.decode("utf-8", "replace")
-        changed_before, changed_after = changes(before, after)
-        self._show("bot sent", before, changed_before)
-        self._show("exchange got", after, changed_after)
-        issued = _key(request.headers.get(b"ok-access-key", b"").decode("latin-1"))
-        real = _key(record.header("OK-ACCESS-KEY") or "")
-        self.line(f"  {'signed by':<14}{issued} at the bot, {real} at the exchange\n")
+        outcome = f"code {record.code}"
+        if record.accepted:
+            outcome = ", ".join(("accepted", *record.order_ids))
+        self.line(f"order {self._count}: {_named(request)} -> {outcome}")
+        got = {name.lower(): value for name, value in record.headers}
+        names = headers.codes | ({name.decode() for name in got} - headers.signature)
+        before = _said(request.target.decode("latin-1"), request.body, request.headers, names)
+        after = _said(record.target, record.body, got, names)
+        marks = changes(before, after)
+        self._show("bot sent", before, marks[0])
+        self._show("exchange got", after, marks[1])
+        issued, real = _keys(request, record, exchange)
+        self._show("signed by", f"{issued} at the bot, {real} at the exchange", [])
+        self.line()
 
     def _show_refused(self, request: Request, reply: Reply) -> None:
-        target = request.target.partition(b"?")[0].decode("latin-1")
-        self.line(f"refused: {request.method.decode('latin-1')} {target} -> {reply.status}")
+        self.line(f"refused: {_named(request)} -> {reply.status}")
         self.line(f"  {reply.body.decode('utf-8', 'replace')}\n")
 
     def _show(self, name: str, text: str, marks: list[tuple[int, int]]) -> None:
+        at = 0
+        for line in text.split("\n"):
+            end = at + len(line)
+            spans = [(max(a, at) - at, min(b, end) - at) for a, b in marks if a < end and b > at]
+            self._show_line(name, line, spans)
+            name, at = "", end + 1
+
+    def _show_line(self, name: str, line: str, spans: list[tuple[int, int]]) -> None:
         if self._colour:
-            for start, end in reversed(marks):
-                text = text[:start] + _MARKED.format(text[start:end]) + text[end:]
-            self.line(f"  {name:<14}{text}")
+            for start, end in reversed(spans):
+                line = line[:start] + _MARKED.format(line[start:end]) + line[end:]
+            self.line(f"  {name:<{_MARGIN}}{line}")
             return
-        self.line(f"  {name:<14}{text}")
+        self.line(f"  {name:<{_MARGIN}}{line}")
         under = [
-            "^" if any(start <= at < end for start, end in marks) else " "
-            for at in range(max((end for _, end in marks), default=0))
+            "^" if any(start <= at < end for start, end in spans) else " "
+            for at in range(max((end for _, end in spans), default=0))
         ]
         if under:
-            self.line(" " * 16 + "".join(under))
+            self.line(" " * (_MARGIN + 2) + "".join(under))
 
 
 def changes(before: str, after: str) -> tuple[list[tuple[int, int]], list[tuple[int, int]]]:
@@ -150,12 +170,42 @@ def changes(before: str, after: str) -> tuple[list[tuple[int, int]], list[tuple[
     return spans
 
 
-def tags(body: bytes) -> list[str | None]:
-    """Return the broker code of every order in a body."""
-    content = json.loads(body)
-    items = content if isinstance(content, list) else [content]
-    return [item.get("tag") for item in items]
+def _said(target: str, body: bytes, headers: Mapping[bytes, bytes], names: Iterable[str]) -> str:
+    """Return what a request says: a line for its query, its body and each header of these names,
+    which are in lower case."""
+    query = _LONG.sub(_shortened, target.partition("?")[2])
+    sent = {name: headers.get(name.encode()) for name in sorted(names)}
+    lines = (
+        f"{name}: {_LONG.sub(_shortened, value.decode('latin-1'))}"
+        for name, value in sent.items()
+        if value is not None
+    )
+    return "\n".join(filter(None, (query, body.decode("utf-8", "replace"), *lines)))
 
 
-def _key(api_key: str) -> str:
-    return f"{api_key[:_KEY_SHOWN]}…"
+def _keys(request: Request, record: Recorded, exchange: Simulated) -> tuple[str, str]:
+    """The API keys, shortened; the header's name is told by the key that the exchange knows."""
+    for name, value in record.headers:
+        if (real := value.decode("latin-1")) in exchange.users:
+            issued = request.headers.get(name.lower(), b"").decode("latin-1")
+            return f"{issued[:_SHOWN]}…", f"{real[:_SHOWN]}…"
+    return "nobody", "nobody"
+
+
+def _named(request: Request) -> str:
+    target = request.target.partition(b"?")[0]
+    return f"{request.method.decode('latin-1')} {target.decode('latin-1')}"
+
+
+def _shortened(found: re.Match[str]) -> str:
+    return f"{found[0][:_SHOWN]}…"
+
+
+def _filed(folder: Path, kind: str, paste: Paste) -> str:
+    """Write a text to paste to a file; return the command that runs it."""
+    shell = paste.text.startswith("python3 ")
+    name = re.sub(r"[^a-z0-9]+", "-", f"{kind} {paste.title}".lower())
+    file = folder / f"{name}.{'sh' if shell else 'py'}"
+    file.write_text(paste.text, "utf-8")
+    file.chmod(0o600)
+    return f"{'sh' if shell else 'python3'} {file}"

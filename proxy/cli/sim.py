@@ -17,13 +17,11 @@ from typing import TYPE_CHECKING, Any, Final
 
 from proxy.errors import CommandError
 from proxy.sim import Authority, SimulatedExchange, registry
-from proxy.sim.okx import Okx, User
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from proxy.sim.exchange import Simulated
-
 
 _PORT_MAX: Final = 65_535
 
@@ -74,11 +72,6 @@ def _kinds(text: str) -> tuple[str, ...]:
         if kind not in known:
             raise argparse.ArgumentTypeError(f"{kind!r} is not one of {', '.join(known)}")
     return tuple(dict.fromkeys(text.split(",")))
-
-
-def new_user(uid: str, *, demo: bool = False) -> User:
-    """Make a user of the simulated OKX with a fresh key."""
-    return Okx().new_user(uid, demo=demo)
 
 
 async def _run(args: argparse.Namespace) -> int:

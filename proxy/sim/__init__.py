@@ -8,8 +8,7 @@ signatures and windows are its own.
 from __future__ import annotations
 
 from proxy.sim.authority import Authority
-from proxy.sim.okx import SimulatedOkx, User
 from proxy.sim.recorded import Recorded
 from proxy.sim.server import SimulatedExchange
 
-__all__ = ["Authority", "Recorded", "SimulatedExchange", "SimulatedOkx", "User"]
+__all__ = ["Authority", "Recorded", "SimulatedExchange"]

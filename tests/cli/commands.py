@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from proxy import cli
 from proxy.accounts.vault import Sealed, Vault, parse_master_key
-from proxy.sim import SimulatedOkx
+from proxy.sim.okx import SimulatedOkx
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine

@@ -9,9 +9,8 @@ import pytest
 
 from proxy.accounts.credentials import KeyOnly, unpack
 from proxy.accounts.vault import Place
-from proxy.sim import SimulatedOkx
-from proxy.sim.desk import User
 from proxy.sim.faults import Fault
+from proxy.sim.okx import SimulatedOkx, User
 from tests.cli.commands import PASSPHRASE, SECRET, Commands, Exchange, triple
 
 OLD, NEW = "00000000-0000-4000-8000-00000000000a", "00000000-0000-4000-8000-00000000000b"

@@ -22,7 +22,11 @@ _ORDER: Final = {
     "sz": "0.01",
     "tag": "6b9ad766b55dBCDE",  # what ccxt puts on orders
 }
-SAMPLES: Final = (Sample(MAIN, "POST", "/api/v5/trade/order", json.dumps(_ORDER).encode(), {}),)
+_SWAP: Final = _ORDER | {"instId": "BTC-USDT-SWAP", "tdMode": "cross", "sz": "1"}
+SAMPLES: Final = tuple(
+    Sample(MAIN, "POST", "/api/v5/trade/order", json.dumps(order).encode(), {})
+    for order in (_ORDER, _SWAP)
+)
 
 # Ready to paste: needs Python and nothing else.
 _PLAIN: Final = """\

@@ -40,6 +40,12 @@ def _nobody_learns(passage: Passage, limit: LearnedLimit) -> None:
     """Until there is somebody who does."""
 
 
+def _proves_itself(passage: Passage, verdict: Verdict) -> bool:
+    """Whether an answer is of the account itself: with a key that is refused, or a signature that
+    only the exchange can verify, anybody may have asked."""
+    return verdict.outcome == "ok" or not (verdict.key_refused or passage.manner == FORWARDED)
+
+
 @final
 class Delivery:
     """Brings tagged requests to their exchange, within its limits."""
@@ -68,7 +74,7 @@ class Delivery:
         repeated = False
         # every address may say no once
         tries = TRIES_MAX + len(passage.route.site.egresses) - 1
-        for tries_left in reversed(range(tries)):
+        for tries_left in range(tries - 1, -1, -1):
             egress = passage.egress
             assert egress is not None
             connection = None if repeated else self._at_once(egress, slots)
@@ -87,7 +93,7 @@ class Delivery:
                 continue
             self._settle(passage, slots)
             verdict = exchange.classify(endpoint, response)
-            if verdict.quota is not None:
+            if verdict.quota is not None and _proves_itself(passage, verdict):
                 self._told(passage, slots, verdict.quota)
             if verdict.rate_refused:
                 self._correct(passage, slots, response, verdict)
@@ -312,14 +318,20 @@ class Delivery:
         retry_after_ns = min(verdict.retry_ms, RETRY_AFTER_S_MAX * 1000) * _MS
         for name, value in response.headers:
             if name == b"retry-after" and value.isdigit():
-                retry_after_ns = min(int(value[:9]), RETRY_AFTER_S_MAX) * 1_000_000_000
+                told_ns = min(int(value[:9]), RETRY_AFTER_S_MAX) * 1_000_000_000
+                retry_after_ns = max(retry_after_ns, told_ns)
         slots.refused(verdict.rate_refused, self._clock.monotonic_ns(), retry_after_ns)
 
     def _told(self, passage: Passage, slots: Ticket, quota: Quota) -> None:
         """The exchange told how a budget of the account's stands: what it counts and we do not is
         somebody else's, and a limit that is another than ours is the account's own."""
         now_ns = self._clock.monotonic_ns()
-        bucket = slots.told(quota.pool, quota.limit - quota.remaining, quota.reset_ms * _MS, now_ns)
+        # it was told a way back ago, and what leaves now is a way there from being counted
+        least_ns = passage.least_ns
+        reset_ns = quota.reset_ms * _MS - least_ns
+        late_ns = now_ns - passage.sent_ns - least_ns if least_ns else 1 << 62
+        used = quota.limit - quota.remaining
+        bucket = slots.told(quota.pool, used, reset_ns, now_ns, late_ns)
         if bucket is not None and bucket.count != quota.limit and not bucket.shared:
             limit = LearnedLimit(quota.pool, "", quota.limit, bucket.window_ns)
             self.learn_limit(passage, limit)

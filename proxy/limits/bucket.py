@@ -240,11 +240,21 @@ class Bucket(Window):
         self.settle(now_ns)
 
     def name(self) -> str:
-        """Return what a person knows the pool by: `trade/order`."""
-        *words, path = self.pool.name.split(" ")
-        if words and words[-1] in _METHODS:
-            words.pop()
-        return " ".join([*words, _VERSION.sub("", path, count=1).strip("/")])
+        """Return what a person knows the pool by: `trade/order`, `batchOrders per ip`.
+
+        A read keeps its method where `order` alone would be taken for placing one.
+        """
+        words: list[str] = []
+        for word in self.pool.name.split(" "):
+            text = _VERSION.sub("", word, count=1)
+            if (
+                words
+                and words[-1] in _METHODS
+                and (text == word or "/" in text or words[-1] != "GET")
+            ):
+                words.pop()
+            words.append(text.strip("/"))
+        return " ".join(words)
 
     def describe(self) -> str:
         """Return what a person knows the limit by: `trade/order BTC-USDT-SWAP 60/2s`."""

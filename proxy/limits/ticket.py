@@ -25,6 +25,7 @@ _FREE: Final = 0  # holds nothing; may take or wait
 _WAITING: Final = 1
 _HELD: Final = 2  # slots taken
 _SENT: Final = 3  # on its way; no answer yet
+_OVERTAKES_NS: Final = 1_000_000  # what leaves so much later may be the first to be counted
 
 
 @final
@@ -212,8 +213,9 @@ class Ticket:
         """The exchange said "too many" at `now_ns`; its answer may be counted already or not.
 
         `pool_name` is the pool it spoke of. "*", or one that is not among the ticket's, is taken
-        for the one with the shortest window (the first of those), since that is the one hit most
-        easily. All of the ticket's buckets of that pool are corrected; the refused request's own
+        for the one with the shortest window, since that is the one hit most easily, or for all that
+        are as short and as narrow: a budget whose subject nobody publishes is several. All of the
+        ticket's buckets of those pools are corrected; the refused request's own
         slots stay spent. Waiters that can no longer make it are refused at once.
         """
         if self._state == _SENT:
@@ -225,20 +227,36 @@ class Ticket:
         named = [bucket for bucket in drawn if bucket.pool.name == pool_name]
         if not named and drawn:
             shortest = min(drawn, key=_window_ns)
-            named = [bucket for bucket in drawn if bucket.pool.name == shortest.pool.name]
+            limit = (shortest.count, shortest.window_ns)
+            named = [bucket for bucket in drawn if (bucket.count, bucket.window_ns) == limit]
         for bucket in named:
             bucket.correct(self.sent_ns, now_ns, retry_after_ns)
             self._limiter.recheck(bucket, now_ns)
         self.sent_ns = 0
 
-    def told(self, pool_name: str, used: int, reset_ns: int, now_ns: int) -> Bucket | None:
-        """The exchange says that `used` units of a pool count there, until `reset_ns` from now at
-        the longest. More than we know of are somebody else's; return the bucket, if it is ours.
+    def told(
+        self, pool_name: str, used: int, reset_ns: int, now_ns: int, late_ns: int = 1 << 62
+    ) -> Bucket | None:
+        """The exchange says that `used` units of a pool count there, for whatever reaches it within
+        `reset_ns` from now. More than we know of are somebody else's; return the bucket, if it is
+        ours. A unit of our own that has run out here and not yet there is no stranger's either:
+        by as much as it may be late it is late here too.
+
+        `late_ns` is as in `answered`; what left later than this request by more than that is not
+        in `used`. Left out: nothing is known of the way.
         """
+        jitter_ns = self._limiter.jitter_ns
         for drawn, _ in self.draws:
             if drawn.pool.name == pool_name:
                 bucket = self._limiter.buckets.live(drawn) if drawn.dropped else drawn
-                if bucket.foreign(used, now_ns + reset_ns, now_ns):
+                until_ns = now_ns + reset_ns + jitter_ns
+                later = 0
+                if bucket.held:
+                    counted_ns = self.sent_ns + max(late_ns, 0) + _OVERTAKES_NS
+                    for holder, units in bucket.held.items():
+                        if not holder.sent_ns or holder.sent_ns > counted_ns:
+                            later += units
+                if bucket.foreign(used, until_ns, now_ns, later, 2 * jitter_ns):
                     self._limiter.recheck(bucket, now_ns)
                 return bucket
         return None

@@ -8,11 +8,15 @@ asyncio, no clock; every instant is monotonic nanoseconds and handed in.
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections import deque
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
+
+
+_UNKNOWN: Final = -(1 << 62)
 
 
 class Holder(Protocol):
@@ -24,7 +28,18 @@ class Holder(Protocol):
 class Window:
     """One window's count. `room` is what is neither held nor spent, negative after a cut."""
 
-    __slots__ = ("count", "held", "last_ns", "room", "shut_ns", "spent", "window_ns")
+    __slots__ = (
+        "_before",
+        "_closes_ns",
+        "_passed",
+        "count",
+        "held",
+        "last_ns",
+        "room",
+        "shut_ns",
+        "spent",
+        "window_ns",
+    )
 
     def __init__(self, count: int, window_ns: int) -> None:
         self.count = count
@@ -34,12 +49,17 @@ class Window:
         self.spent: deque[tuple[int, int]] = deque()  # (release, units)
         self.last_ns = 0  # the latest release there has been
         self.shut_ns = 0  # nothing may be taken before this instant, whatever the count
+        self._passed = 0  # units whose release has come, ever
+        self._closes_ns = _UNKNOWN  # when the exchange's own window does, as it told last
+        self._before = 0  # units that were taken before that window opened
 
     def advance(self, now_ns: int) -> None:
         """Count the units whose release has come as free again."""
         spent = self.spent
         while spent and spent[0][0] <= now_ns:
-            self.room += spent.popleft()[1]
+            units = spent.popleft()[1]
+            self.room += units
+            self._passed += units
 
     def free(self, now_ns: int) -> int:
         """Return the units that could be taken at `now_ns`."""
@@ -75,16 +95,44 @@ class Window:
             self.add(release_ns, self.room)
             self.room = 0
 
-    def foreign(self, used: int, until_ns: int, now_ns: int) -> bool:
+    def foreign(
+        self, used: int, until_ns: int, now_ns: int, later: int = 0, slack_ns: int = 0
+    ) -> bool:
         """Count what makes our count less than `used` as spent by somebody else until `until_ns`,
-        a window from now at the longest; return whether there is any."""
+        a window from now at the longest; return whether there is any.
+
+        The exchange counts in a window of its own that closes then. Of ours it has seen what was
+        taken since that opened, less the `later` units that can only reach it after its count;
+        releases are right to `slack_ns`.
+        """
         self.advance(now_ns)
-        unknown = min(used, self.count) - (self.count - self.room)
+        until_ns = min(until_ns, now_ns + self.window_ns)
+        if until_ns <= now_ns:
+            return False
+        if abs(until_ns - self._closes_ns) > self.window_ns // 2:
+            if until_ns < self._closes_ns:
+                return False  # told of the window before
+            self._opened(until_ns, slack_ns)
+        ours = self._passed + self.count - self.room - self._before - later
+        unknown = min(used, self.count) - ours
         if unknown <= 0:
             return False
         self.room -= unknown
-        self.add(min(until_ns, now_ns + self.window_ns), unknown)
+        release = (until_ns, unknown)
+        if until_ns >= self.last_ns:
+            self.add(*release)
+        else:  # somebody else's end when they end, whatever of ours was sent since
+            self.spent.insert(bisect_right(self.spent, release), release)
         return True
+
+    def _opened(self, until_ns: int, slack_ns: int) -> None:
+        """Another window of the exchange's has been told of: what of ours was before it?"""
+        self._closes_ns = until_ns
+        self._before = self._passed
+        for release_ns, units in self.spent:
+            if release_ns >= until_ns - slack_ns:
+                break
+            self._before += units
 
     def shut(self, until_ns: int) -> None:
         """Let nothing be taken before `until_ns`."""
@@ -92,6 +140,7 @@ class Window:
 
     def recall(self, rows: Iterable[tuple[int, int]]) -> None:
         """Add (release, units) of an earlier life."""
+        self._closes_ns = _UNKNOWN
         for release_ns, units in sorted(rows):
             self.room -= units
             self.add(release_ns, units)
@@ -111,6 +160,7 @@ class Window:
             self.spent = deque(sorted([*self.spent, *other.spent]))
         self.last_ns = max(self.last_ns, other.last_ns)
         self.shut(other.shut_ns)
+        self._closes_ns = _UNKNOWN  # to be looked at again
         other.held = {}
         other.spent = deque()
         other.room = other.count
@@ -122,6 +172,7 @@ class Window:
         not known (the limit may have been wider before): nothing may be taken while they count.
         """
         self.advance(now_ns)
+        self._closes_ns = _UNKNOWN
         longer_ns = window_ns - self.window_ns
         self.room += count - self.count
         forgotten_ns = min(self.last_ns, now_ns) + longer_ns

@@ -6,6 +6,8 @@ import asyncio
 from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from proxy.errors import BotGone
 from proxy.limits.limiter import Bucket, NoSlot, Ticket
@@ -225,6 +227,19 @@ async def test_a_refusal_may_follow_the_counted_answer() -> None:
 
 
 @virtual
+async def test_a_refusal_fills_every_budget_that_is_as_narrow_and_no_other() -> None:
+    """A budget whose subject nobody publishes is kept for the account and for the address."""
+    limiter = new_limiter()
+    account = limiter.bucket(user_pool(5, S), SUBJECT, "")
+    address = limiter.bucket(Pool("address", 5, S, ("ip",)), SUBJECT, "")
+    wider = limiter.bucket(Pool("wider", 50, S, ("ip",)), SUBJECT, "")
+    draws = [(account, 1), (wider, 1), (address, 1)]
+    _sent(limiter.ticket("a", 1, draws)).refused("*", now_ns(), 0)
+    assert (account.free(now_ns()), address.free(now_ns())) == (0, 0)
+    assert wider.free(now_ns()) == 49
+
+
+@virtual
 async def test_our_own_slots_come_back_in_time_after_one_refusal() -> None:
     """One unit more than we counted: the others need not wait for it."""
     limiter = new_limiter()
@@ -382,3 +397,143 @@ def _make_others(bucket: object, pool: Pool) -> None:
     assert callable(bucket)
     for name in ("ETH", "XRP"):
         assert isinstance(bucket(pool, SUBJECT, name), Bucket)
+
+
+# ---- what an answer tells of a budget -------------------------------------------------------
+
+
+@virtual
+async def test_what_others_use_makes_waiters_look_again() -> None:
+    """Who can no longer make it is refused at once, who can goes on waiting."""
+    limiter = new_limiter()
+    bucket = limiter.bucket(user_pool(4, 30 * S, "spot"), SUBJECT, "")
+    spend(limiter, bucket)
+    told = one(limiter, bucket)
+    assert told.take()
+    told.sent(now_ns())
+    waiting = [one(limiter, bucket, 3) for _ in range(2)]
+    hasty, patient = (
+        asyncio.ensure_future(ticket.wait(now_ns() + patience_ns))
+        for ticket, patience_ns in zip(waiting, (31 * S, 300 * S), strict=True)
+    )
+    await breathe()
+    await until(now_ns() + 5 * S)
+    told.answered(now_ns(), 0)
+    assert told.told("spot", 4, 28 * S, now_ns()) is bucket
+    await breathe()
+    assert hasty.done()
+    assert not patient.done()
+    with pytest.raises(NoSlot):
+        await hasty
+    await patient
+
+
+@virtual
+async def test_a_budget_that_the_request_did_not_draw_on_is_not_corrected() -> None:
+    limiter = new_limiter()
+    bucket = limiter.bucket(user_pool(4, S, "spot"), SUBJECT, "")
+    ticket = one(limiter, bucket)
+    assert ticket.take()
+    ticket.sent(now_ns())
+    ticket.answered(now_ns(), 0)
+    assert ticket.told("futures", 4, S, now_ns()) is None
+    assert bucket.free(now_ns()) == 3
+
+
+@virtual
+async def test_a_budget_that_became_another_users_is_corrected_there() -> None:
+    limiter = new_limiter()
+    new = (SUBJECT[0], "known", False)
+    pool = user_pool(10, S, "spot")
+    heir = limiter.bucket(pool, new, "")
+    spend(limiter, heir, 2)
+    ticket = one(limiter, limiter.bucket(pool, SUBJECT, ""))
+    assert ticket.take()
+    ticket.sent(now_ns())
+    ticket.answered(now_ns(), 0)
+    limiter.unite(SUBJECT, new)
+    assert ticket.told("spot", 5, S, now_ns()) is heir
+    assert heir.free(now_ns()) == 5
+
+
+class FixedWindow:
+    """An exchange that counts in windows which begin with the first request after the last, and
+    tells with every answer how its budget stands."""
+
+    def __init__(self, count: int, window_ns: int) -> None:
+        self.count = count
+        self.window_ns = window_ns
+        self.begin_ns = -window_ns
+        self.used = 0
+
+    def arrives(self, at_ns: int, units: int) -> tuple[int, int]:
+        """What the answer tells: how many are used, and in how long they are forgotten."""
+        if at_ns >= self.begin_ns + self.window_ns:
+            self.begin_ns, self.used = at_ns, 0
+        self.used += units
+        return self.used, self.begin_ns + self.window_ns - at_ns
+
+
+LEAST = 40 * MS
+COUNT = 12
+
+sends = st.lists(
+    st.tuples(st.integers(0, 700 * MS), st.integers(1, 4), st.integers(0, 8), st.integers(0, 8)),
+    min_size=1,
+    max_size=40,
+)
+
+
+def play(requests: list[tuple[int, int, int, int]], *, steady: bool) -> list[int]:
+    """Send requests of our own, and nobody else's, to an exchange that tells the truth. Return
+    how long each correction made a unit count after it would have been free without it."""
+    longer: list[int] = []
+
+    @virtual
+    async def scenario() -> None:
+        limiter = new_limiter(jitter_ns=JITTER)
+        bucket = limiter.bucket(user_pool(COUNT, S, "spot"), SUBJECT, "")
+        exchange = FixedWindow(COUNT, S)
+        releases: list[int] = []
+
+        async def request(units: int, out_ns: int, back_ns: int) -> None:
+            ticket = one(limiter, bucket, units)
+            await ticket.wait(now_ns() + 1000 * S)
+            sent_ns = now_ns()
+            ticket.sent(sent_ns)
+            await until(sent_ns + LEAST // 2 + out_ns)
+            used, reset_ns = exchange.arrives(now_ns(), units)
+            assert used <= COUNT
+            await until(now_ns() + LEAST // 2 + back_ns)
+            late_ns = now_ns() - sent_ns - LEAST
+            ticket.answered(now_ns(), late_ns)
+            releases.append(sent_ns + max(late_ns, JITTER) + S)
+            before = list(bucket.spent)
+            ticket.told("spot", used, reset_ns - LEAST, now_ns(), late_ns)
+            added = [row for row in bucket.spent if row not in before]
+            last_ns = max(at_ns for at_ns in releases if at_ns <= now_ns()) if added else 0
+            longer.extend(release_ns - last_ns for release_ns, _ in added)
+
+        going = []
+        for pause_ns, units, out_ms, back_ms in requests:
+            await until(now_ns() + pause_ns)
+            out_ns, back_ns = (0, 0) if steady else (out_ms * MS, back_ms * MS)
+            going.append(asyncio.ensure_future(request(units, out_ns, back_ns)))
+        await asyncio.gather(*going)
+
+    scenario()
+    return longer
+
+
+@given(sends)
+def test_our_own_requests_alone_are_never_taken_for_somebody_elses(
+    requests: list[tuple[int, int, int, int]],
+) -> None:
+    assert play(requests, steady=True) == []
+
+
+@given(sends)
+def test_on_an_unsteady_way_they_are_for_no_longer_than_it_is_unsteady(
+    requests: list[tuple[int, int, int, int]],
+) -> None:
+    assert all(ns <= 16 * MS for ns in play(requests, steady=False))

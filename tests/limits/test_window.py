@@ -185,3 +185,122 @@ def test_the_instants_of_all_units_are_the_earliest_of_each(
     instants = window.instants(1_000, 10)
     assert instants == [window.earliest_ns(n + 1, 1_000, 10) for n in range(count)]
     assert instants == sorted(instants)
+
+
+# ---- what an exchange says that it counts ---------------------------------------------------
+
+
+def test_what_others_use_counts_until_its_end_and_not_longer() -> None:
+    """However much of ours ends later."""
+    window = Window(10, W)
+    spent(window, 2, W)
+    assert window.foreign(5, 300, 0)
+    assert window.free(299) == 5
+    assert window.free(300) == 8
+    assert window.free(W) == 10
+
+
+def test_what_others_use_is_counted_once_however_often_it_is_told() -> None:
+    window = Window(10, W)
+    assert window.foreign(4, 300, 0)
+    for at in (0, 10, 299):
+        assert not window.foreign(4, 300, at)
+        assert window.free(at) == 6
+    assert window.foreign(6, 500, 299)
+    assert window.free(299) == 4
+    assert window.free(300) == 8
+
+
+def test_what_is_ours_is_nobody_elses_before_its_answer_nor_after() -> None:
+    window, flying = Window(10, W), Sender(1)
+    window.hold(flying, 3)
+    spent(window, 2, W)
+    assert not window.foreign(5, 300, 0)
+    window.spend(flying, W)
+    assert not window.foreign(5, 300, 0)
+    assert window.free(0) == 5
+
+
+def test_others_never_use_more_than_there_is_nor_for_longer_than_a_window() -> None:
+    window = Window(10, W)
+    assert window.foreign(1 << 60, 1 << 60, 0)
+    assert window.free(0) == 0
+    assert window.room == 0
+    assert window.free(W - 1) == 0
+    assert window.free(W) == 10
+
+
+def test_what_was_ours_before_the_exchanges_window_opened_hides_nobody() -> None:
+    window = Window(10, W)
+    spent(window, 6, 300)
+    spent(window, 1, 500)
+    assert window.foreign(5, 500, 100)
+    assert window.room == -1
+    assert window.free(300) == 5
+    spent(window, 2, 400 + W)
+    assert not window.foreign(7, 499, 301)
+    assert window.foreign(8, 500, 301)
+    assert window.free(301) == 2
+    assert window.free(500) == 8
+
+
+def test_units_that_the_exchange_cannot_have_seen_yet_hide_nobody() -> None:
+    window, seen, later = Window(10, W), Sender(1), Sender(5)
+    window.hold(seen, 2)
+    window.hold(later, 3)
+    assert not window.foreign(2, 300, 5, later=3)
+    assert window.foreign(4, 300, 5, later=3)
+    assert window.free(5) == 3
+
+
+def test_what_is_told_of_a_window_that_has_closed_changes_nothing() -> None:
+    window = Window(10, W)
+    spent(window, 1, 3 * W)
+    assert not window.foreign(1, 3 * W, 2 * W)
+    assert not window.foreign(9, 2 * W + 1, 2 * W)
+    assert window.free(2 * W) == 9
+
+
+@pytest.mark.parametrize(("used", "until"), [(0, 300), (-5, 300), (9, 0), (9, -1)])
+def test_what_is_over_or_nothing_changes_nothing(used: int, until: int) -> None:
+    window = Window(10, W)
+    assert not window.foreign(used, until, 0)
+    assert window.free(0) == 10
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from(("send", "answer", "tell", "wait")),
+            st.integers(0, 12),
+            st.integers(0, 2 * W),
+        ),
+        max_size=60,
+    )
+)
+def test_the_count_adds_up_whatever_is_told_in_whatever_order(
+    steps: list[tuple[str, int, int]],
+) -> None:
+    """`room` and all that is held and spent are the limit, releases stay in order, and all is
+    free again in the end."""
+    window, now = Window(10, W), 1
+    flying: list[Sender] = []
+    for what, number, ns in steps:
+        if what == "wait":
+            now += ns
+        elif what == "send" and 0 < number <= window.free(now):
+            flying.append(Sender(now))
+            window.hold(flying[-1], number)
+        elif what == "answer" and flying:
+            sender = flying.pop(number % len(flying))
+            window.spend(sender, sender.sent_ns + W)
+        elif what == "tell":
+            window.foreign(number, now + ns, now)
+        held = sum(window.held.values())
+        units = sum(units for _, units in window.spent)
+        assert window.room + held + units == 10
+        assert list(window.spent) == sorted(window.spent, key=lambda one: one[0])
+        assert window.last_ns >= max((release for release, _ in window.spent), default=0)
+    for sender in flying:
+        window.spend(sender, now + W)
+    assert window.free(max(now, window.last_ns) + W) == 10

@@ -6,7 +6,7 @@ what an exchange wants of a signature is asked of `site.exchange`.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal, final
+from typing import TYPE_CHECKING, Final, Literal, final
 
 from proxy.errors import Refusal
 from proxy.passage import FORWARDED
@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 
 Anonymous = Literal["known", "all", "none"]
 UnknownWrites = Literal["refuse", "forward"]
+
+
+_GUESSES: Final = ("bad_signature", "bad_passphrase", "missing_credentials")
 
 
 @final
@@ -138,6 +141,8 @@ class Admission:
         now_ms = passage.wall_ms
         if claim.expires_ms and claim.expires_ms <= now_ms:
             raise Refusal("expired", "the deadline of the request has passed")
+        if route.loose:
+            self._replays.bind(digest, request.method + b" " + request.path, request.started_ns)
         if route.reserves:
             self._replays.reserve(digest, claim.timestamp_ms, request.started_ns)
             passage.digest = digest
@@ -149,8 +154,9 @@ class Admission:
         in_body = claim.timestamp_ms < 0
         try:
             digest = route.site.exchange.verify(route.endpoint, request, claim, access.credentials)
-        except Refusal:
-            self._failures.failed(claim.api_key, request.peer, request.started_ns)
+        except Refusal as refusal:
+            if refusal.slug in _GUESSES:
+                self._failures.failed(claim.api_key, request.peer, request.started_ns)
             raise
         if in_body and not claim.not_before_ms <= passage.wall_ms <= claim.not_after_ms:
             raise _stale(claim, passage.wall_ms)

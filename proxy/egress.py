@@ -48,6 +48,7 @@ class Egress:
         "_odd",
         "_report",
         "address",
+        "beside",
         "connecting",
         "connections",
         "rests_until_ns",
@@ -67,6 +68,7 @@ class Egress:
         told the address and for how many seconds it rests."""
         self.address = address
         self.connections = connections
+        self.beside: tuple[Egress, ...] = ()  # to the exchange's other hosts, from this address
         self.connecting = 0  # requests that wait for a connection and take their slots then
         # whose budgets "per IP" these are: one for live and demo, since nobody says they are two
         self.subject: Subject = (counted_at, address, False)
@@ -96,6 +98,8 @@ class Egress:
             ban_ms = min(REST_FIRST_NS << min(self.strikes, 10), REST_MAX_NS) // _MS
             self.strikes += 1
         self.rests_until_ns = max(self.rests_until_ns, now_ns + ban_ms * _MS)
+        for other in self.beside:  # an edge stands before all hosts of an exchange
+            other.rest_as(self)
         if not resting:
             self._bans.n += 1
             self._report(self.address, -(-ban_ms * _MS // _S))

@@ -17,7 +17,7 @@ from proxy.routes import ORDERS
 from proxy.security.paths import decoded_path
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable
 
     from proxy.accounts.directory import Access
     from proxy.admission import Admission
@@ -108,12 +108,8 @@ class Pipeline:
         if route.absent:
             raise Refusal("bad_request", route.absent)
         own_path = path[len(route.prefix) :]
-        known = route.site.known_paths
-        if not route.read and (
-            own_path in known
-            or _ODD.split(own_path)[0] in known
-            or self.front.is_template(path.encode())
-        ):
+        knows = route.site.knows
+        if not route.read and (knows(own_path.encode()) or knows(_ODD.split(own_path)[0].encode())):
             # another spelling or method of a known write would go out untagged
             raise Refusal("bad_request", "no such method and spelling of this path")
         return route
@@ -165,8 +161,11 @@ class Pipeline:
             if passage.digest and not passage.sent:
                 self._admission.release(passage)
 
-    async def _forward(self, passage: Passage) -> tuple[Response, Verdict]:
-        """Read, tag and charge the request, and bring back what the exchange says to it."""
+    def _forward(self, passage: Passage) -> Awaitable[tuple[Response, Verdict]]:
+        """Read, tag and charge the request; what comes of that brings what the exchange says.
+
+        No coroutine of its own: each one on the way costs every request.
+        """
         route, request, access = passage.route, passage.request, passage.access
         site, endpoint = route.site, route.endpoint
         exchange = site.exchange
@@ -191,12 +190,12 @@ class Pipeline:
             if passage.manner == SIGNED:
                 suffix, body = tagged.suffix, tagged.body
         charges = exchange.charges(endpoint, request, content)
-        if route.shared and passage.manner == SIGNED:
-            return await self._public_reads.read(passage, charges, suffix, broker)
+        if route.shared and passage.manner == SIGNED and not site.minds(request):
+            return self._public_reads.read(passage, charges, suffix, broker)
         claim = passage.claim
         demo = claim is not None and claim.demo
         outbound = Outbound(request.method, request.path, suffix, body, demo=demo)
-        return await self._delivery.deliver(passage, outbound, broker, charges)
+        return self._delivery.deliver(passage, outbound, broker, charges)
 
     @staticmethod
     def _observe(passage: Passage, content: Any, broker: Broker) -> None:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from proxy.egress import Egress
     from proxy.exchanges.spec import Exchange
     from proxy.metrics import Count, Histogram, Metrics, Outcomes
-    from proxy.model import Broker, OnConflict
+    from proxy.model import Broker, OnConflict, Request
     from proxy.net.connection import Done
 
 CANCELS: Final = 0
@@ -71,6 +71,8 @@ class Site:
     """One venue of one exchange table, ready to serve."""
 
     __slots__ = (
+        "_known_paths",
+        "_known_shapes",
         "accounts",
         "broker",
         "counted_at",
@@ -81,12 +83,12 @@ class Site:
         "exchange_seconds",
         "foreign",
         "host",
-        "known_paths",
         "main",
         "metrics",
         "name",
         "on_conflict",
         "overhead",
+        "own_names",
         "passed_headers",
         "passed_lines",
         "passed_names",
@@ -132,12 +134,20 @@ class Site:
         self.unclassified_limit = unclassified_limit
         self.metrics = metrics
         self.stale = False  # another configuration is in force: what is in flight ends by this one
-        self.known_paths = frozenset(endpoint.path.lower() for endpoint in endpoints)
+        # of every venue, in lower case; what varies of a path is _VARIABLE
+        self._known_paths = set()
+        self._known_shapes: dict[int, set[tuple[int, ...]]] = {}
+        for endpoint in endpoints:
+            segments = endpoint.path.lower().encode().split(b"/")
+            varying = _varying(segments)
+            self._known_paths.add(_filled(segments, varying))
+            self._known_shapes.setdefault(len(segments), set()).add(varying)
         general = [each for each in _GENERAL_HEADERS if each[0] not in exchange.writes_headers]
         self.passed_headers = (
             *general,
             *((name.lower(), name + b": ") for name in exchange.passed_headers),
         )
+        self.own_names = tuple(name.lower() for name in exchange.passed_headers)
         self.passed_names = tuple(name for name, _ in self.passed_headers)
         self.passed_lines: dict[tuple[bytes | None, ...], bytes] = {}  # what they became
         self.request_line_end = (
@@ -149,6 +159,19 @@ class Site:
         self.rate_limited: Count = metrics.exchange_rate_limited(name)
         self.public_reads: dict[str, int] = metrics.public_reads(name)
 
+    def minds(self, request: Request) -> bool:
+        """Whether a request has a header of the exchange's own that may change the answer."""
+        return any(name in request.headers for name in self.own_names)
+
+    def knows(self, path: bytes) -> bool:
+        """Whether a path, without our prefix and in lower case, is that of an endpoint, of any
+        method and venue."""
+        segments = path.split(b"/")
+        return any(
+            _filled(segments, varying) in self._known_paths
+            for varying in self._known_shapes.get(len(segments), ())
+        )
+
 
 @final
 class Route:
@@ -159,6 +182,7 @@ class Route:
         "endpoint",
         "guarded",
         "local",
+        "loose",
         "outcomes",
         "path",
         "prefix",
@@ -183,6 +207,7 @@ class Route:
         self.absent = ""  # why nothing is served under this prefix
         self.read = endpoint.action is Action.READ
         self.reserves = endpoint.creates_or_moves  # its signature passes once
+        self.loose = not site.exchange.signs_path  # its signature could be another call's
         self.guarded = unclassified or endpoint.sensitive != ""  # not for every account
         self.public = endpoint.permission == "public"
         # the same for everybody: sent without a key, once for all who ask at a time
@@ -204,12 +229,14 @@ class Route:
 class Front:
     """The routes of one listening port."""
 
-    __slots__ = ("_prefixes", "_shapes", "address", "routes")
+    __slots__ = ("_prefixes", "_shapes", "_templated", "address", "routes")
 
     def __init__(self, address: Address) -> None:
         self.address = address
-        # by method, space and path with our prefix; what varies of a path is _VARIABLE
+        # by method, space and path with our prefix
         self.routes: dict[bytes, Route] = {}
+        # likewise; what varies of a path is _VARIABLE
+        self._templated: dict[bytes, Route] = {}
         # by method and number of segments: which of them vary, the fewest first
         self._shapes: dict[tuple[bytes, int], list[tuple[int, ...]]] = {}
         self._prefixes: list[tuple[bytes, Route, Route]] = []
@@ -221,7 +248,7 @@ class Front:
         self.routes[b"GET " + prefix + me] = Route(site, ME, prefix, me, unclassified=False)
         read, write = (
             Route(site, endpoint, prefix, b"", unclassified=True)
-            for endpoint in _unclassified(site.unclassified_limit)
+            for endpoint in _unclassified(site)
         )
         self._add_prefix(prefix, read, write)
 
@@ -230,13 +257,22 @@ class Front:
         for endpoint in site.endpoints:
             if endpoint.method == "WS":
                 continue
-            path = endpoint.path.encode()
-            key = self._key(endpoint.method.encode(), prefix + path)
-            self.routes[key] = Route(site, endpoint, prefix, path, unclassified=False)
+            method, path = endpoint.method.encode(), endpoint.path.encode()
+            route = Route(site, endpoint, prefix, path, unclassified=False)
+            segments = (prefix + path).split(b"/")
+            varying = _varying(segments)
+            if not varying:
+                self.routes[method + b" " + prefix + path] = route
+                continue
+            self._templated[method + b" " + _filled(segments, varying)] = route
+            shapes = self._shapes.setdefault((method, len(segments)), [])
+            if varying not in shapes:
+                shapes.append(varying)
+                shapes.sort(key=len)
 
     def add_absent(self, site: Site, prefix: bytes, why: str) -> None:
         """Refuse, for the reason `why`, whatever comes below `prefix`."""
-        endpoint = _unclassified(site.unclassified_limit)[0]
+        endpoint = _unclassified(site)[0]
         route = Route(site, endpoint, prefix, b"", unclassified=True)
         route.absent = why
         self._add_prefix(prefix, route, route)
@@ -245,19 +281,8 @@ class Front:
         self._prefixes.append((prefix, read, write))
         self._prefixes.sort(key=lambda entry: -len(entry[0]))
 
-    def _key(self, method: bytes, path: bytes) -> bytes:
-        """The key of a path whose variable segments are written `{name}`; notes their shape."""
-        segments = path.split(b"/")
-        varying = tuple(index for index, segment in enumerate(segments) if segment.startswith(b"{"))
-        if varying:
-            shapes = self._shapes.setdefault((method, len(segments)), [])
-            if varying not in shapes:
-                shapes.append(varying)
-                shapes.sort(key=len)
-        return method + b" " + _filled(segments, varying)
-
     def find(self, method: bytes, path: bytes) -> Route | None:
-        """Return the route of a known endpoint."""
+        """Return the route of a known endpoint without variable segments."""
         return self.routes.get(method + b" " + path)
 
     def templated(self, method: bytes, path: bytes) -> Route | None:
@@ -267,7 +292,7 @@ class Front:
         """
         segments = path.split(b"/")
         for varying in self._shapes.get((method, len(segments)), ()):
-            route = self.routes.get(method + b" " + _filled(segments, varying))
+            route = self._templated.get(method + b" " + _filled(segments, varying))
             if route is not None:
                 for index in varying:
                     if _PLAIN_VALUE.fullmatch(segments[index]) is None:
@@ -275,22 +300,17 @@ class Front:
                 return route
         return None
 
-    def is_template(self, path: bytes) -> bool:
-        """Whether a path is that of a known endpoint with variable segments, of any method."""
-        segments = path.split(b"/")
-        return any(
-            method + b" " + _filled(segments, varying) in self.routes
-            for (method, count), shapes in self._shapes.items()
-            if count == len(segments)
-            for varying in shapes
-        )
-
     def unclassified(self, method: bytes, path: bytes) -> Route | None:
         """Return the route that serves what no table knows, if the prefix is one of ours."""
         for prefix, read, write in self._prefixes:
             if path.startswith(prefix + b"/"):
                 return read if method == b"GET" else write
         return None
+
+
+def _varying(segments: list[bytes]) -> tuple[int, ...]:
+    """Which segments of a path vary: they are written `{name}`."""
+    return tuple(index for index, segment in enumerate(segments) if segment.startswith(b"{"))
 
 
 def _filled(segments: list[bytes], varying: tuple[int, ...]) -> bytes:
@@ -307,11 +327,22 @@ def _check_odd(path: bytes) -> None:
         raise Refusal("bad_request", "the path encodes a slash")
 
 
-def _unclassified(limit: tuple[int, int]) -> tuple[Endpoint, Endpoint]:
-    """Stand-ins for endpoints that no table knows; all of one user's share one budget."""
-    count, window_ns = limit
+def _unclassified(site: Site) -> tuple[Endpoint, Endpoint]:
+    """Stand-ins for endpoints that no table knows: all of one user's share one budget, beside
+    those that every call of the exchange draws on."""
+    count, window_ns = site.unclassified_limit
     pool = Pool("unclassified", count, window_ns, ("user",), published=False)
+    draws = (Draw(pool), *_drawn_by_all(site.endpoints))
     return (
-        Endpoint("GET", "", Action.READ, "read", Tag.NONE, (Draw(pool),), label="unclassified"),
-        Endpoint("POST", "", Action.MOVE, "trade", Tag.NONE, (Draw(pool),), label="unclassified"),
+        Endpoint("GET", "", Action.READ, "read", Tag.NONE, draws, label="unclassified"),
+        Endpoint("POST", "", Action.MOVE, "trade", Tag.NONE, draws, label="unclassified"),
     )
+
+
+def _drawn_by_all(endpoints: tuple[Endpoint, ...]) -> list[Draw]:
+    rows = [endpoint for endpoint in endpoints if endpoint.method != "WS"]
+    if not rows:
+        return []
+    everywhere = set.intersection(*({draw.pool.name for draw in row.draws} for row in rows))
+    found = {draw.pool.name: Draw(draw.pool) for draw in rows[0].draws}
+    return [draw for name, draw in found.items() if name in everywhere]

@@ -72,6 +72,11 @@ class Sites:
         self.fronts = [shared]
         for entry in config.exchanges.values():
             self._serve(config, entry, exchanges[entry.kind].configured(entry.options), shared)
+        every = [egress for egress, _ in self._ways.values()]
+        for egress in every:
+            egress.beside = tuple(
+                other for other in every if other is not egress and other.subject == egress.subject
+            )
 
     def start(self) -> None:
         """Open the first connections ahead of need, where there are none yet."""
@@ -144,13 +149,19 @@ class Sites:
                 continue
             site = make(venue.name, told, main)
             self.sites.append(site)
+            # or main's reads would pass there uncounted
+            holds_main = venue.beside_main and site.host == main.host
             for front, before in fronts:
                 front.add(site, before + b"/" + venue.name.encode())
                 if venue.beside_main:
                     front.add_beside(site, before)
+                if holds_main:
+                    front.add_beside(main, before + b"/" + venue.name.encode())
             if told.listen is not None:
                 own = Front(told.listen)
                 own.add(site, b"")
+                if holds_main:
+                    own.add_beside(main, b"")
                 self.fronts.append(own)
 
     def _site(

@@ -108,6 +108,64 @@ def credentials(key: bytes, secret: bytes, passphrase: bytes) -> Credentials:
     return Credentials(key, Mac(secret), passphrase)
 
 
+def kucoin_request(
+    method: bytes,
+    target: bytes,
+    body: bytes = b"",
+    *,
+    prefix: bytes = b"/kucoin",
+    clock: FakeClock,
+    at_ms: int | None = None,
+    secret: bytes = SECRET,
+    headers: dict[bytes, bytes] | None = None,
+) -> Request:
+    """A request as a KuCoin client would sign it: what partners add, no signature covers."""
+    stamp = b"%d" % (clock.wall_ms() if at_ms is None else at_ms)
+    named = {
+        b"content-type": b"application/json",
+        b"kc-api-key": KEY,
+        b"kc-api-sign": _sealed(secret, stamp + method + target + body),
+        b"kc-api-timestamp": stamp,
+        b"kc-api-passphrase": _sealed(secret, PASSPHRASE),
+        b"kc-api-key-version": b"2",
+        **(headers or {}),
+    }
+    request = Request(
+        method, prefix + target, named, ip_address("127.0.0.1"), clock.monotonic_ns(), "127.0.0.1"
+    )
+    request.body = body
+    return request
+
+
+def _sealed(secret: bytes, message: bytes) -> bytes:
+    return base64.b64encode(hmac.new(secret, message, hashlib.sha256).digest())
+
+
+def mexc_request(
+    method: bytes,
+    path: bytes,
+    parameters: bytes,
+    *,
+    in_body: bool = False,
+    clock: FakeClock,
+    at_ms: int | None = None,
+    secret: bytes = SECRET,
+    headers: dict[bytes, bytes] | None = None,
+) -> Request:
+    """A request as a client of MEXC spot would sign it, with everything in the query or in the
+    body, time and signature too."""
+    stamp = clock.wall_ms() if at_ms is None else at_ms
+    whole = parameters + (b"&" if parameters else b"") + b"timestamp=%d" % stamp
+    whole += b"&signature=" + hmac.new(secret, whole, hashlib.sha256).hexdigest().encode()
+    target = b"/mexc" + path + (b"" if in_body else b"?" + whole)
+    named = {b"x-mexc-apikey": KEY, b"content-type": b"application/json", **(headers or {})}
+    request = Request(
+        method, target, named, ip_address("127.0.0.1"), clock.monotonic_ns(), "127.0.0.1"
+    )
+    request.body = whole if in_body else b""
+    return request
+
+
 def iso(ms: int) -> bytes:
     """OKX's timestamp."""
     moment = datetime.fromtimestamp(ms / 1000, UTC)

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import json
 from ipaddress import ip_address
+from typing import TYPE_CHECKING
 
 import pytest
 
-from proxy.model import Credentials
-from tests.fakes import KEY, respond, signed_request
+from proxy.model import SENSITIVE_CLASSES, Credentials, Reply
+from proxy.passage import Passage
+from tests.fakes import KEY, SECRET, kucoin_request, mexc_request, respond, signed_request
 from tests.world import ORDER, ORDER_PATH, World, message, sized, slug
+
+if TYPE_CHECKING:
+    from proxy.model import Request
 
 FOREIGN = ORDER[:-1] + b',"tag":"SOMEBODYS"}'
 OURS = ORDER[:-1] + b',"tag":"OURCODE"}'
@@ -234,3 +239,156 @@ async def test_a_stranger_who_knows_an_observed_key_does_not_spoil_its_health() 
     await world.order(sized(0))
     await world.order(sized(1))
     assert world.access.account.standing.activity.key_health == "ok"
+
+
+# ---- the time of a claim --------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("off_ms", "expected"),
+    [(-5_001, "stale_timestamp"), (-5_000, ""), (5_000, ""), (5_001, "stale_timestamp")],
+)
+@pytest.mark.parametrize("mode", ["sign", "keyless", "observe"])
+async def test_a_claim_passes_from_its_first_instant_to_its_last(
+    off_ms: int, expected: str, mode: str
+) -> None:
+    world = World(kind="kucoin")
+    world.access.account.mode = mode
+    at_ms = world.clock.wall_ms() + off_ms
+    request = kucoin_request(b"GET", b"/api/v1/accounts", clock=world.clock, at_ms=at_ms)
+    assert slug(await world.send(request)) == expected
+
+
+@pytest.mark.parametrize(
+    ("off_ms", "expected"),
+    [
+        (-5_001, "stale_timestamp"),
+        (-5_000, "expired"),
+        (-4_999, ""),
+        (999, ""),
+        (1_000, "stale_timestamp"),
+    ],
+)
+@pytest.mark.parametrize("in_body", [False, True])
+async def test_a_time_in_the_body_is_bounded_like_one_in_the_head(
+    off_ms: int, expected: str, in_body: bool
+) -> None:
+    world = World(kind="mexc")
+    request = mexc_request(
+        b"POST",
+        b"/api/v3/order",
+        b"symbol=BTCUSDT&side=BUY&type=MARKET&quantity=1",
+        in_body=in_body,
+        clock=world.clock,
+        at_ms=world.clock.wall_ms() + off_ms,
+    )
+    screened = world.pipeline.screen(request)
+    assert isinstance(screened, Passage) is (in_body or expected != "stale_timestamp")
+    reply = screened if isinstance(screened, Reply) else (await world.drive(screened))[0]
+    assert reply is not None
+    assert slug(reply) == expected
+    assert len(world.connections.sent) == (expected == "")
+
+
+async def test_a_signature_in_the_body_passes_once() -> None:
+    world = World(kind="mexc")
+    parameters = b"symbol=BTCUSDT&side=BUY&type=MARKET&quantity=1"
+    replies = [
+        await world.send(
+            mexc_request(b"POST", b"/api/v3/order", parameters, in_body=True, clock=world.clock)
+        )
+        for _ in range(2)
+    ]
+    assert [slug(reply) for reply in replies] == ["", "replayed"]
+    assert world.access.account.standing.activity.clock_off_ms == 0
+
+
+async def test_a_wrong_signature_in_the_body_counts_as_failed() -> None:
+    world = World(kind="mexc")
+
+    def order(secret: bytes) -> Request:
+        return mexc_request(
+            b"POST", b"/api/v3/order", b"a=1", in_body=True, clock=world.clock, secret=secret
+        )
+
+    for _ in range(100):
+        assert slug(await world.send(order(b"another"))) == "bad_signature"
+    assert isinstance(world.pipeline.screen(order(b"another")), Reply), "on the head alone"
+    assert slug(await world.send(order(SECRET))) == "rate_limited"
+
+
+# ---- accounts whose secret is not held ------------------------------------------------------
+
+
+def keyless(world: World) -> World:
+    account = world.access.account
+    account.mode = "keyless"
+    account.credentials = world.access.credentials = Credentials(KEY, None, b"")
+    return world
+
+
+async def test_a_keyless_bot_cannot_be_told_who_it_is() -> None:
+    world = keyless(World(kind="kucoin"))
+    request = kucoin_request(b"GET", b"/tagproxy/me", clock=world.clock)
+    assert slug(await world.send(request)) == "forbidden_endpoint"
+
+
+async def test_nothing_is_asked_about_a_keyless_account() -> None:
+    world = keyless(World(kind="kucoin"))
+    world.access.account.standing.ask_ms = 0
+    await world.send(kucoin_request(b"GET", b"/api/v1/accounts", clock=world.clock))
+    assert world.asked.passages == []
+    assert len(world.connections.sent) == 1
+
+
+@pytest.mark.parametrize("granted", [False, True])
+async def test_a_keyless_bot_needs_its_grants_like_any_other(granted: bool) -> None:
+    world = keyless(World(kind="kucoin"))
+    world.access.account.grants = frozenset({"withdraw"} if granted else ())
+    for method, path in (
+        (b"DELETE", b"/api/v1/withdrawals/42"),
+        (b"GET", b"/api/v9/withdrawals-of-another-day"),
+    ):
+        reply = await world.send(kucoin_request(method, path, clock=world.clock))
+        assert slug(reply) == ("" if granted else "forbidden_endpoint")
+        assert "withdraw" not in reply.body.decode() or granted
+
+
+@pytest.mark.parametrize("mode", ["sign", "keyless", "observe"])
+@pytest.mark.parametrize("unknown_writes", ["refuse", "forward"])
+async def test_what_is_never_served_is_refused_in_every_mode(
+    mode: str, unknown_writes: str
+) -> None:
+    world = World(kind="kucoin", unknown_writes=unknown_writes)
+    world.access.account.mode = mode
+    world.access.account.grants = frozenset(SENSITIVE_CLASSES)
+    for method, path in (
+        (b"POST", b"/api/ua/v1/unified/order/place"),
+        (b"POST", b"/api/UA/v1/unified/order/place"),
+        (b"POST", b"/api%2Fua%2Fv1%2Forder"),
+        (b"GET", b"/api/ua/v1/account/fee/kcs-deduct"),
+    ):
+        reply = await world.send(kucoin_request(method, path, b"{}", clock=world.clock))
+        assert slug(reply) == "forbidden_endpoint", path
+        assert b"unified account" in reply.body, "whoever asks: it is not about the account"
+    assert world.connections.sent == []
+
+
+@pytest.mark.parametrize("mode", ["sign", "keyless", "observe"])
+async def test_an_unknown_write_is_forwarded_only_where_that_is_wanted(mode: str) -> None:
+    for unknown_writes, sent in (("refuse", 0), ("forward", 1)):
+        world = World(kind="kucoin", unknown_writes=unknown_writes)
+        world.access.account.mode = mode
+        request = kucoin_request(b"POST", b"/api/v9/something-new", b"{}", clock=world.clock)
+        reply = await world.send(request)
+        assert slug(reply) == ("" if sent else "forbidden_endpoint")
+        assert len(world.connections.sent) == sent
+
+
+async def test_a_disabled_keyless_account_is_refused_and_not_told_why() -> None:
+    world = keyless(World(kind="kucoin"))
+    world.access.account.disabled = "block"
+    world.access.account.reason = "has not paid"
+    reply = await world.send(kucoin_request(b"GET", b"/api/v1/accounts", clock=world.clock))
+    assert slug(reply) == "user_disabled"
+    assert b"paid" not in reply.body

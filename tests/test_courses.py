@@ -193,3 +193,67 @@ def test_limits_are_those_of_the_exchange_tables_own_sites() -> None:
     assert set(user.pools) == {("futures order", "A")}
     assert len(lines) == 1
     assert "eea cap" in lines[0]
+
+
+# ---- limits that answers tell by the way ----------------------------------------------------
+
+
+def test_the_latest_word_on_a_limit_holds_be_it_more_or_less() -> None:
+    made = courses()
+    user = identity()
+    course = made.of(user, 3)
+    for count in (4000, 200, 1500):
+        made.tell(course, LearnedLimit("cap", "", count, 2 * S))
+        assert user.pools["cap", ""] == replace(CAP, count=count)
+    assert list(course.told) == ["cap"]
+
+
+def test_an_answer_by_the_way_goes_before_a_lesson_whichever_came_first() -> None:
+    """It is what the exchange counts with at the moment."""
+    made = courses()
+    user = identity()
+    course = made.of(user, 3)
+    made.tell(course, LearnedLimit("cap", "", 1500, 2 * S))
+    made.take(course, LESSONS, 1, limits((CAP, "", 9000)), 0)
+    assert user.pools["cap", ""].count == 1500
+
+
+def test_the_operators_limit_stands_whatever_answers_tell() -> None:
+    lines: list[str] = []
+    mine = replace(CAP, count=700)
+    made = courses(Site(pools=(mine, ORDER)), lines=lines)
+    user = identity()
+    course = made.of(user, 3)
+    made.tell(course, LearnedLimit("cap", "", 9000, 2 * S))
+    assert user.pools == {}
+    assert lines == []
+    made.serve([Site()])  # type: ignore[list-item]
+    assert user.pools["cap", ""].count == 9000, "it was remembered for when he lets go of it"
+
+
+def test_the_same_word_again_changes_and_forgets_nothing() -> None:
+    made = courses()
+    user = identity()
+    course = made.of(user, 3)
+    made.tell(course, LearnedLimit("cap", "", 1500, 2 * S))
+    before = user.pools
+    user.draws[0][1] = "remembered"
+    made.tell(course, LearnedLimit("cap", "", 1500, 2 * S))
+    assert user.pools is before
+    assert user.draws[0] == {1: "remembered"}
+
+
+def test_a_limit_that_is_none_is_told_and_changes_nothing() -> None:
+    lines: list[str] = []
+    made = courses(lines=lines)
+    user = identity()
+    course = made.of(user, 3)
+    for count in (0, -5, 1 << 40):
+        made.tell(course, LearnedLimit("cap", "", count, 2 * S))
+        assert user.pools == {}
+    assert len(lines) == 3
+
+
+def test_venues_that_are_counted_together_are_one_host() -> None:
+    made = courses(Site(), Site(), Site("okx-eea", "eea.okx.com"))
+    assert made.hosts("okx") == {"www.okx.com"}

@@ -454,3 +454,82 @@ async def test_what_is_left_of_an_earlier_configuration_sets_no_limit() -> None:
     assert reply.status == 200
     slugs = [slug(await world.order(sized(size))) for size in range(2, 8)]
     assert slugs == [""] * 3 + ["rate_limited"] * 3
+
+
+# ---- venues -------------------------------------------------------------------------------------
+
+
+def at_another_host(count: int = 3) -> tuple[Egress, ...]:
+    return egresses(*THREE[:count])
+
+
+def test_an_accounts_homes_on_two_venues_are_one_address_and_stay_made() -> None:
+    """What was ranked for one is not thrown away for the other at every request."""
+    spot, futures = egresses(*THREE), at_another_host()
+    account = standing("1")
+    first = {home_of(ways, account, 0).address for ways in (spot, futures)}
+    assert len(first) == 1, "a key bound to addresses is bound to the same for both"
+    homes = account.homes
+    assert len(homes) == 2
+    for number in range(100):
+        home_of((spot, futures)[number % 2], account, number)
+    assert {id(home) for home in account.homes} == {id(home) for home in homes}
+
+
+def test_a_refusal_on_one_venue_does_not_move_the_other_nor_is_it_forgotten() -> None:
+    world = World(*[respond(401, NOT_BOUND)] * 2, egresses=THREE, kind="okx")
+    account = world.access.account.standing
+    elsewhere = at_another_host()
+    home_there = home_of(elsewhere, account, 0).address
+    home_here = home_of(world.egresses, account, 0)
+    assert home_here.address == home_there
+    (home,) = (each for each in account.homes if each.egresses is world.egresses)
+    assert home.refuse(home_here, 0)
+    for _ in range(3):
+        assert home_of(elsewhere, account, 1).address == home_there
+        assert home_of(world.egresses, account, 1) is not home_here
+
+
+def test_no_more_homes_are_kept_than_an_exchange_may_have_venues() -> None:
+    account = standing("1")
+    kept = [at_another_host() for _ in range(20)]
+    for ways in kept:
+        home_of(ways, account, 0)
+    assert 2 <= len(account.homes) <= 4
+    assert kept[-1] in [home.egresses for home in account.homes]
+
+
+def test_what_is_learned_of_a_key_makes_every_venues_home_anew() -> None:
+    spot, futures = egresses(*THREE), at_another_host()
+    account = standing("1")
+    for ways in (spot, futures):
+        home_of(ways, account, 0)
+    account.addresses = (THREE[1],)
+    for ways in (spot, futures):
+        assert home_of(ways, account, 0).address == THREE[1]
+    assert len(account.homes) == 2
+
+
+def test_budgets_of_an_address_are_one_for_all_venues() -> None:
+    """`counted_at` is main's host for each of them."""
+    for here, there in zip(egresses(*THREE), at_another_host(), strict=True):
+        assert here.subject == there.subject
+
+
+def test_a_rest_is_taken_over_by_another_way_from_the_same_address_only() -> None:
+    here, there = egresses(*THREE), at_another_host()
+    here[0].ban(0, 30_000)
+    for new in there:
+        for known in here:
+            new.rest_as(known)
+    assert [egress.rests_until_ns for egress in there] == [30 * S, 0, 0]
+
+
+def test_a_ban_at_one_host_rests_the_address_at_the_exchanges_others_too() -> None:
+    here, there = egresses(*THREE), at_another_host()
+    for egress, other in zip(here, there, strict=True):
+        egress.beside, other.beside = (other,), (egress,)
+    here[0].ban(0, 30_000)
+    assert [egress.rests_until_ns for egress in there] == [30 * S, 0, 0]
+    there[1].ban(0, 5_000)
+    assert [egress.rests_until_ns for egress in here] == [30 * S, 5 * S, 0]

@@ -19,7 +19,7 @@ from proxy.errors import BotGone, Refusal
 from proxy.exchanges import registry, table
 from proxy.identities import Identities
 from proxy.metrics import Metrics
-from proxy.model import Broker, Claim, Request, Response
+from proxy.model import Broker, Claim, LearnedLimit, Request, Response
 from proxy.passage import Passage
 from proxy.routes import Route, Site
 from proxy.tasks import Drive
@@ -48,7 +48,9 @@ HOUR = 3600 * S
 POOL = user_pool(4, 2 * S)
 
 
-def site(name: str = "okx", host: str = HOST, **overrides: tuple[int, int]) -> Site:
+def site(
+    name: str = "okx", host: str = HOST, counted_at: str = "", **overrides: tuple[int, int]
+) -> Site:
     exchange = registry.exchanges()["okx"]
     named = {key.replace("_", "-"): limit for key, limit in overrides.items()}
     return Site(
@@ -60,7 +62,7 @@ def site(name: str = "okx", host: str = HOST, **overrides: tuple[int, int]) -> S
         broker=Broker(b"OURCODE"),
         egresses=(),
         authority=host,
-        counted_at=host,
+        counted_at=counted_at or host,
         main=None,
         deadline_ns=8 * S,
         on_conflict="replace",
@@ -683,3 +685,55 @@ async def test_a_fault_while_a_known_account_is_asked_about_ends_in_another_try(
     await ended()
     assert house.times(RATE) == 2
     assert access.account.standing.identity.pools["subaccount-orders", ""].count == 2000
+
+
+# ---- limits that answers tell by the way ----------------------------------------------------
+
+TOLD = LearnedLimit("subaccount-orders", "", 777, 2 * S)
+
+
+@virtual
+async def test_a_limit_told_by_the_way_holds_for_every_account_of_the_user() -> None:
+    house = House()
+    first, second = house.account("a"), house.account("b")
+    assert [await house.come(access) for access in (first, second)] == ["1001", "1001"]
+    await ended()
+    house.identities.told(house.passage(first), TOLD)
+    identity = second.account.standing.identity
+    assert identity.pools["subaccount-orders", ""].count == 777
+    other = house.account("c", uid="1002")
+    assert other.account.standing.identity.pools == {}
+
+
+@virtual
+async def test_a_limit_told_before_the_user_is_known_holds_for_the_key() -> None:
+    house = House()
+    access = house.account("a")
+    house.identities.told(house.passage(access), TOLD)
+    assert access.account.standing.identity.pools["subaccount-orders", ""].count == 777
+
+
+@virtual
+async def test_what_nobodys_request_is_told_teaches_nobody() -> None:
+    house = House()
+    passage = house.passage(house.account("a"))
+    passage.access = None
+    house.identities.told(passage, TOLD)
+    assert house.lines == []
+
+
+@virtual
+async def test_budgets_of_a_user_met_on_a_venue_are_united_where_all_venues_count() -> None:
+    house = House()
+    venue = Route(
+        site(host="futures.okx.com", counted_at=HOST),
+        ROUTE.endpoint,
+        b"/okx/futures",
+        b"/x",
+        unclassified=False,
+    )
+    access = house.account("a")
+    old, new = (HOST, key_of(access), False), (HOST, "1001", False)
+    spend(house.limiter, house.limiter.bucket(POOL, old, ""), 3)
+    await house.come(access, on=venue)
+    assert house.limiter.bucket(POOL, new, "").free(now_ns()) == 1

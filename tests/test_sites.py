@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from proxy.egress import Egress
-    from proxy.routes import Front
+    from proxy.routes import Front, Site
 
 PATIENCE_S: Final = 5.0
 ORDER: Final = b"/api/v5/trade/order"
@@ -78,12 +78,17 @@ class World:
         lines.append(f'master_key = "{base64.b64encode(bytes(32)).decode()}"')
         for name, values in tables.items():
             limits = values.get("limits", {})
-            plain = {"kind": "okx", "rest_url": self.url, "broker_code": "CODE"} | values
-            plain.pop("limits", None)
+            whole = {"kind": "okx", "rest_url": self.url, "broker_code": "CODE"} | values
+            whole.pop("limits", None)
+            venues = {key: value for key, value in whole.items() if isinstance(value, dict)}
+            plain = {key: value for key, value in whole.items() if key not in venues}
             lines.append(f"[exchanges.{name}]")
             lines += [f"{key} = {value!r}" for key, value in plain.items()]
             lines.append(f"[exchanges.{name}.limits]")
             lines += [f'"{key}" = "{value}"' for key, value in limits.items()]
+            for venue, told in venues.items():
+                lines.append(f"[exchanges.{name}.{venue}]")
+                lines += [f"{key} = {value!r}" for key, value in told.items()]
         self.file.write_text("\n".join(lines))
         return configuration.load(self.file, {}, registry.exchanges())
 
@@ -174,6 +179,160 @@ async def test_rows_that_went_bad_since_they_were_checked_are_named(world: World
     rows.unlink()
     with pytest.raises(CommandError, match=r"exchanges\.okx: .*rows\.toml"):
         world.made_of(config)
+
+
+# ---- venues ---------------------------------------------------------------------------------
+
+MEXC: Final = {"kind": "mexc"}
+KUCOIN: Final = {"kind": "kucoin", "broker_name": "us", "broker_key": "key-of-main"}
+ELSEWHERE: Final = "http://localhost:1"
+FUTURES_ORDER: Final = b"/api/v1/private/order/create"
+
+
+def by_venue(sites: Sites) -> dict[str, Site]:
+    return {site.venue: site for site in sites.sites}
+
+
+async def test_a_venue_left_out_is_at_mains_host_under_mains_code(world: World) -> None:
+    sites = world.make({"mexc": MEXC})
+    main, futures = by_venue(sites).values()
+    assert (main.main, futures.main) == (main, main)
+    assert futures.broker.code == b"CODE"
+    assert futures.host == futures.counted_at == main.host
+    assert futures.egresses is main.egresses
+    sites.start()
+    await world.connected(2)
+    assert sites.connections == 2, "of one venue as of two"
+
+
+async def test_a_venue_elsewhere_has_its_own_connections_and_mains_budgets(world: World) -> None:
+    futures = {"rest_url": ELSEWHERE, "broker_code": "FUTURES"}
+    sites = world.make({"mexc": MEXC | {"futures": futures}})
+    main, other = by_venue(sites).values()
+    assert other.host == "localhost:1"
+    assert other.counted_at == main.counted_at == main.host != other.host
+    assert other.broker.code == b"FUTURES"
+    assert other.egresses[0] is not main.egresses[0]
+    assert other.egresses[0].subject == main.egresses[0].subject
+    assert other.deadline_ns == main.deadline_ns
+    sites.start()
+    await world.connected(2)
+    assert sites.unreachable() == ["exchange mexc futures cannot be reached"]
+
+
+async def test_a_venue_that_shares_mains_connections_is_no_exchange_of_its_own(
+    world: World,
+) -> None:
+    sites = world.make({"mexc": MEXC | {"rest_url": ELSEWHERE}})
+    assert sites.unreachable() == ["exchange mexc cannot be reached"]
+
+
+async def test_each_venue_signs_with_its_own_key_and_name(world: World) -> None:
+    futures = {"rest_url": ELSEWHERE, "broker_code": "F", "broker_key": "key-of-futures"}
+    broker = {"rest_url": ELSEWHERE}
+    made = by_venue(world.make({"kucoin": KUCOIN | {"futures": futures, "broker": broker}}))
+    digests = set()
+    for venue, code in (("main", b"CODE"), ("futures", b"F"), ("broker", b"CODE")):
+        found = made[venue].broker
+        assert found.mac is not None
+        assert (found.code, found.name) == (code, b"us")
+        digests.add(found.mac.digest(b"x"))
+    assert len(digests) == 2
+
+
+async def test_futures_beside_spot_are_found_under_both_prefixes(world: World) -> None:
+    sites = world.make({"mexc": MEXC | {"listen": "127.0.0.1:2"}})
+    shared, own = sites.fronts
+    futures = by_venue(sites)["futures"]
+    for front, prefix in ((shared, b"/mexc"), (own, b"")):
+        for path in (b"", b"/futures"):
+            route = front.find(b"POST", prefix + path + FUTURES_ORDER)
+            assert route is not None
+            assert route.site is futures
+            spot = front.find(b"POST", prefix + path + b"/api/v3/order")
+            assert spot is not None  # and not an unknown one, that no limit of spot's counts
+            assert spot.site.venue == "main"
+    assert own.find(b"POST", b"/mexc" + FUTURES_ORDER) is None
+
+
+async def test_a_venue_may_have_a_port_of_its_own(world: World) -> None:
+    sites = world.make({"mexc": MEXC | {"futures": {"listen": "127.0.0.1:3"}}})
+    shared, own = sites.fronts
+    assert str(own.address) == "127.0.0.1:3"
+    assert own.find(b"POST", FUTURES_ORDER) is not None
+    assert own.find(b"POST", b"/api/v3/order") is None
+    assert shared.find(b"POST", b"/mexc/futures" + FUTURES_ORDER) is not None
+
+
+async def test_an_optional_venue_is_served_only_where_it_is_configured(world: World) -> None:
+    without = world.make({"kucoin": KUCOIN | {"listen": "127.0.0.1:2"}})
+    assert list(by_venue(without)) == ["main"]
+    for front, prefix in zip(without.fronts, (b"/kucoin", b""), strict=True):
+        for method in (b"GET", b"POST"):
+            path = prefix + b"/futures/api/v1/orders"
+            assert front.find(method, path) is None
+            route = front.unclassified(method, path)
+            assert route is not None
+            assert "[exchanges.kucoin.futures] has no rest_url" in route.absent
+    both = world.make({"kucoin": KUCOIN | {"futures": {"rest_url": ELSEWHERE}}})
+    (front,) = both.fronts
+    assert list(by_venue(both)) == ["main", "futures"]
+    futures, spot = (
+        front.find(b"POST", b"/kucoin" + venue + b"/api/v1/orders") for venue in (b"/futures", b"")
+    )
+    assert futures is not None
+    assert spot is not None
+    assert (futures.site.venue, spot.site.venue) == ("futures", "main")
+    absent = front.unclassified(b"GET", b"/kucoin/broker/x")
+    assert absent is not None
+    assert absent.absent
+
+
+async def test_a_reload_takes_over_what_each_venue_had(world: World) -> None:
+    futures = {"rest_url": world.url.replace("127.0.0.1", "localhost")}
+    table = {"mexc": MEXC | {"futures": futures}}
+    before = world.make(table)
+    before.start()
+    await world.connected(4)
+    changed = MEXC | {"deadline": "5s", "futures": futures | {"broker_code": "NEW"}}
+    after = world.make({"mexc": changed}, before)
+    after.start()
+    await after.retire(1)
+    for venue, site in by_venue(after).items():
+        assert site.egresses[0] is by_venue(before)[venue].egresses[0]
+    assert by_venue(after)["futures"].broker.code == b"NEW"
+    assert (world.accepted, world.open) == (4, 4)
+    joined = world.make({"mexc": MEXC}, after)
+    joined.start()
+    await joined.retire(1)
+    await world.left(2)
+    world.sites.remove(before)
+    world.sites.remove(after)
+
+
+@pytest.mark.parametrize("venue", ["main", "futures"])
+async def test_an_address_rests_once_for_an_exchange_whichever_venue_minds_it(
+    world: World, venue: str
+) -> None:
+    futures = {"rest_url": ELSEWHERE}
+    table = {"mexc": MEXC | {"egress": ["127.0.0.1", "127.0.0.2"], "futures": futures}}
+    sites = world.make(table)
+    by_venue(sites)[venue].egresses[1].ban(SystemClock.monotonic_ns(), 5_000)
+    expected = [("mexc", "127.0.0.1", False), ("mexc", "127.0.0.2", True)]
+    assert list(sites.resting) == expected
+    assert list(world.make(table, sites).resting) == expected, "after a reload too"
+
+
+async def test_the_operators_options_decide_which_limits_are_in_force(world: World) -> None:
+    def pools(**options: str) -> set[str]:
+        sites = world.make({"mexc": MEXC | options})
+        (route,) = [sites.fronts[0].find(b"POST", b"/mexc/api/v3/order")]
+        assert route is not None
+        return {draw.pool.scope[0] for draw in route.endpoint.draws if draw.pool.count == 12}
+
+    assert pools() == {"user", "ip"}
+    assert pools(order_subject="account") == {"user"}
+    assert pools(order_subject="address") == {"ip"}
 
 
 # ---- connections that are kept --------------------------------------------------------------

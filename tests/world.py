@@ -1,10 +1,12 @@
-"""A pipeline over scripted connections, with OKX's own rules and nothing else that is real
-outside of it: what the tests of the request's way share."""
+"""A pipeline over scripted connections, with one exchange's own rules, OKX's unless told
+otherwise, and nothing else that is real outside of it: what the tests of the request's way
+share."""
 
 from __future__ import annotations
 
 import asyncio
 import json
+from functools import partial
 from ipaddress import ip_network
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +18,7 @@ from proxy.config import Address
 from proxy.delivery import Delivery
 from proxy.egress import Egress
 from proxy.exchanges import registry, table
+from proxy.exchanges.mac import Mac
 from proxy.limits.limiter import Limiter
 from proxy.metrics import Metrics
 from proxy.model import Broker, Reply
@@ -123,7 +126,8 @@ class Asked:
 
 
 class World:
-    """A pipeline with everything it needs; `egresses` are the addresses it sends from."""
+    """A pipeline with everything it needs; `egresses` are the addresses it sends from, `venue`
+    what is served below the exchange's name beside main, from the same addresses."""
 
     def __init__(
         self, *script: Any, egresses: tuple[str, ...] = ("default",), **settings: Any
@@ -141,37 +145,54 @@ class World:
         self.failures = Failures()
         self.addresses = KnownAddresses()
         self.replays = Replays(60_000, self.clock.monotonic_ns())
-        exchange = registry.exchanges()["okx"]
+        kind = settings.pop("kind", "okx")
+        venue = settings.pop("venue", "")
+        exchange = registry.exchanges()[kind].configured({})
         overrides = settings.pop("overrides", {})
+        account = self.access.account
+        account.exchange = kind
+        account.standing.identity = Identity(kind, "alice's key")
         self.keys: dict[bytes, Any] = {KEY: self.access}
         self.egresses = tuple(
             Egress(
                 address,
                 "exchange.test",
                 pool,
-                self.metrics.exchange_bans("okx", address),
+                self.metrics.exchange_bans(kind, address),
                 lambda egress, seconds: self.rested.append((egress, seconds)),
             )
             for address, pool in self.pools.items()
         )
-        self.site = Site(
-            name="okx",
-            venue="main",
+        site = partial(
+            Site,
+            name=kind,
             exchange=exchange,
             endpoints=table.resolve(exchange.endpoints, overrides, (10, 2_000_000_000)),
             accounts=self.keys,
-            broker=Broker(b"OURCODE"),
             egresses=self.egresses,
-            authority="exchange.test",
             counted_at="exchange.test",
-            main=None,
             deadline_ns=8_000_000_000,
             on_conflict=settings.pop("on_conflict", "replace"),
             unclassified_limit=(10, 2_000_000_000),
             metrics=self.metrics,
         )
+        mac = Mac(b"broker's key")
+        self.site = site(
+            venue="main",
+            broker=Broker(b"OURCODE", b"us", mac),
+            authority="exchange.test",
+            main=None,
+        )
         front = Front(Address("127.0.0.1", 0))
-        front.add(self.site, b"/okx")
+        front.add(self.site, b"/" + kind.encode())
+        if venue:
+            other = site(
+                venue=venue,
+                broker=Broker(b"ITSCODE", b"us", mac),
+                authority="venue.test",
+                main=self.site,
+            )
+            front.add(other, f"/{kind}/{venue}".encode())
         self.answers = Answers(self.clock, self.metrics, self.log)  # type: ignore[arg-type]
         self.limiter = Limiter(self.clock, jitter_ns=10_000_000)
         self.delivery = Delivery(self.limiter, self.answers, self.clock, 3_000_000_000)

@@ -103,7 +103,7 @@ async def _examine(desk: Desk, row: AccountRow) -> _Report:
         return report
     if row.disabled:
         report.say("note", f"disabled ({row.disabled}) {row.reason}".strip())
-    exchange = desk.kinds[table.kind]
+    exchange = desk.kinds[table.kind].configured(table.options)
     credentials = usable(desk.enrolment.settler.open(row, stored))
     signs = row.mode == "sign"
     told = await _ask(desk, report, table, exchange, credentials if signs else None)

@@ -11,7 +11,7 @@ from proxy.model import Action, Tag
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from proxy.config.shape import Config
+    from proxy.config.shape import Config, ExchangeTable, VenueTable
     from proxy.config.source import Source
     from proxy.config.toml_lines import KeyPath
     from proxy.exchanges.spec import Exchange
@@ -28,21 +28,29 @@ def note_cautions(source: Source, config: Config, exchanges: Mapping[str, Exchan
     _proxies(source, config)
     for name, table in config.exchanges.items():
         at = ("exchanges", name)
-        if table.broker_code == EXAMPLE_CODE:
-            source.caution((*at, "broker_code"), "is the example's; put your own")
+        _address(source, at, table)
+        for venue in table.venues.values():
+            _address(source, (*at, venue.name), venue)
         if table.deadline_ns >= _BOT_TIMEOUT_NS:
             what = "most client libraries give up after 10s and never see a later answer"
             source.caution((*at, "deadline"), what)
         if config.limits.max_wait_ns >= table.deadline_ns:
             source.caution((*at, "deadline"), "is not longer than limits.max_wait")
         _broker(source, config, name, exchanges[table.kind])
-        if not table.rest_url.tls and not _local(table.rest_url):
-            source.caution((*at, "rest_url"), "real credentials leave without TLS")
         window_ns = order_window_ns(exchanges[table.kind])
         # a window that no request can wait out is not the wait's fault
         if config.limits.max_wait_ns < window_ns < table.deadline_ns:
             what = f"is shorter than an order window of {name}, {window_ns // 1_000_000} ms"
             source.caution(("limits", "max_wait"), f"{what}: bursts are refused, not queued")
+
+
+def _address(source: Source, at: KeyPath, told: ExchangeTable | VenueTable) -> None:
+    """Where requests go, and under whose code; what a venue leaves out is the exchange's own."""
+    code, url = (*at, "broker_code"), (*at, "rest_url")
+    if told.broker_code == EXAMPLE_CODE and source.says(code):
+        source.caution(code, "is the example's; put your own")
+    if not told.rest_url.tls and not _local(told.rest_url) and source.says(url):
+        source.caution(url, "real credentials leave without TLS")
 
 
 def _broker(source: Source, config: Config, name: str, exchange: Exchange) -> None:

@@ -103,6 +103,11 @@ def _read_venue(
         broker_key=take("broker_key", source.secret, table.broker_key),
         listen=take("listen", values.address, None),
     )
+    if venue.broker_code != table.broker_code and exchange is not None:
+        for key in exchange.broker_keys:
+            if not section.source.says((*section.path, key)):
+                what = "is missing; a broker code of its own is signed with a key of its own"
+                section.fault(key, what)
     section.end()
     return venue
 

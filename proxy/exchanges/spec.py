@@ -197,6 +197,7 @@ class Exchange:
     options: tuple[Option, ...]
     configured: Configured
     broker_keys: tuple[str, ...]  # that a configuration must have beside broker_code
+    signs_path: bool  # whether a bot's signature covers method and path
     passed_headers: tuple[bytes, ...]  # the bot's own that go on, beside the four general ones
     writes_headers: tuple[bytes, ...]  # general ones that every head here has; in lower case
     identify: Identify

@@ -54,6 +54,7 @@ class Form:
     venues: tuple[str, ...] = ("main",)
     scopes: tuple[str, ...] = ()  # words of a scope besides the subjects
     conditions: tuple[str, ...] = ()
+    items: bool = True  # whether rows may count the elements of an array
     label_prefix: str = ""  # cut off the path for the label
 
 
@@ -143,12 +144,16 @@ def _form_of(exchange: Exchange) -> Form:
     """The form that an exchange's own table has: an operator's rows may use what it uses."""
     words = {word for pool in exchange.pools for word in (*pool.scope, *pool.option_scope)}
     conditions = {draw.condition for row in exchange.endpoints for draw in row.draws}
+    counts = any(
+        draw.per_item or row.single_item_draws for row in exchange.endpoints for draw in row.draws
+    )
     rest = next(row for row in exchange.endpoints if row.method != "WS")
     tail = rest.label.partition(" ")[2]
     return Form(
         tuple(venue.name for venue in exchange.venues),
         tuple(words.difference(_SUBJECTS)),
         tuple(conditions - {""}),
+        counts,
         rest.path.removesuffix(tail),
     )
 
@@ -299,16 +304,16 @@ class _Reader:
             condition = also.word("condition", self._form.conditions, "")
             also.done()
             further.append(Draw(shared, per_item, weight, condition))
-        if not row.has("single_item_pool"):
+        if not (self._form.items and row.has("single_item_pool")):
             return (first, *further), ()
         if items_max == 1 and not first.per_item:
             raise row.fault("single_item_pool", "the row takes no array")
         single = Draw(self._pool(row, "single_item_pool"))
         return (first, *further), (single, *further)
 
-    @staticmethod
-    def _cost(row: Row) -> Literal["request", "item"]:
-        return cast('Literal["request", "item"]', row.word("cost", ("request", "item"), "request"))
+    def _cost(self, row: Row) -> Literal["request", "item"]:
+        words = ("request", "item") if self._form.items else ("request",)
+        return cast('Literal["request", "item"]', row.word("cost", words, "request"))
 
     @staticmethod
     def _tag(row: Row, method: str, items_max: int) -> Tag:

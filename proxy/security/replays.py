@@ -24,10 +24,12 @@ class Replays:
     """The signatures of the last minutes. `window_ms` is how far a timestamp may be off."""
 
     __slots__ = (
+        "_calls",
         "_generation_ns",
         "_new",
         "_new_since_ns",
         "_old",
+        "_old_calls",
         "_ring",
         "_signed_before_ms",
         "_size",
@@ -44,6 +46,9 @@ class Replays:
         self._size = digests_max // 2
         self._new: set[bytes] = set()
         self._old: set[bytes] = set()
+        # by digest, where a signature covers neither method nor path: the call it was used for
+        self._calls: dict[bytes, bytes] = {}
+        self._old_calls: dict[bytes, bytes] = {}
         self._new_since_ns = now_ns  # monotonic: a stepped wall clock forgets nothing
         self._signed_before_ms = 0
         self._ring = ring
@@ -73,6 +78,23 @@ class Replays:
         if self._ring is not None:
             self._ring.note(signed_ms, key)
 
+    def bind(self, digest: bytes, call: bytes, now_ns: int) -> None:
+        """Let a signature that covers neither method nor path pass for one call only, the first
+        that it is used for; for that as often as it may.
+
+        Raises `Refusal`: `replayed`, or `overloaded` when full.
+        """
+        if now_ns - self._new_since_ns >= self._generation_ns:
+            self._turn(now_ns)
+        key = digest[:KEY_BYTES]
+        known = self._calls.get(key) or self._old_calls.get(key)
+        if known is None:
+            if len(self._calls) >= self._size:
+                raise Refusal("overloaded", "too many signatures to remember")
+            self._calls[key] = call
+        elif known != call:
+            raise Refusal("replayed", "this signature was used for another call; sign again")
+
     def release(self, digest: bytes) -> None:
         """Forget a signature whose request was never sent. The ring does not: better one order
         refused after a crash than one sent twice."""
@@ -85,6 +107,9 @@ class Replays:
 
     def _turn(self, now_ns: int) -> None:
         passed_ns = now_ns - self._new_since_ns
-        self._old = self._new if passed_ns < 2 * self._generation_ns else set()
+        recent = passed_ns < 2 * self._generation_ns
+        self._old = self._new if recent else set()
         self._new = set()
+        self._old_calls = self._calls if recent else {}
+        self._calls = {}
         self._new_since_ns = now_ns

@@ -29,7 +29,8 @@ def users(
         return KeyTriple(random[:16].hex(), random[16:48].hex(), "")
 
     rows = tuple(replace(row, tag=Tag.HEADERS) for row in okx.endpoints)
-    found = {"okx": okx, "headers": replace(okx, kind="headers", endpoints=rows, issue=pair)}
+    headers = replace(okx, kind="headers", endpoints=rows, issue=pair)
+    found = {"okx": okx, "headers": replace(headers, configured=lambda _: headers)}
     monkeypatch.setattr(registry, "exchanges", lambda: found)
     (tmp_path / "proxy.toml").write_text(CONFIG.format(folder=tmp_path))
     monkeypatch.setenv("TAGPROXY_TEST_KEY", b64encode(os.urandom(32)).decode())

@@ -6,15 +6,17 @@ import contextlib
 import json
 import socket
 import threading
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
+from proxy.errors import Refusal
 from proxy.exchanges import registry
+from proxy.exchanges.spec import Option
 from proxy.model import Tag
-from proxy.sim import SimulatedOkx
-from proxy.sim.desk import User
 from proxy.sim.faults import Fault
+from proxy.sim.okx import SimulatedOkx, User
 from tests.cli.commands import PASSPHRASE, SECRET, Commands, Exchange, triple
 
 KEY = "00000000-0000-4000-8000-00000000000a"
@@ -288,6 +290,28 @@ def test_a_code_in_headers_is_looked_for_there(users: Commands, exchange: Exchan
     users.add("alice", key=KEY, exchange="headers")
     (line,) = faults(users)
     assert "it leaves without the code (CODE)" in line
+
+
+def test_an_order_is_tried_as_the_operators_options_have_it(
+    users: Commands, exchange: Exchange
+) -> None:
+    kinds: Any = registry.exchanges()
+    plain = kinds["okx"]
+
+    def refuse(*_: Any, **__: Any) -> Any:
+        raise Refusal("internal", "signed with option a")
+
+    kinds["okx"] = replace(
+        plain,
+        options=(Option("way", ("a", "b"), "b", ""),),
+        configured=lambda options: replace(plain, tag=refuse) if options["way"] == "a" else plain,
+    )
+    knows(exchange, ips="127.0.0.1")
+    users.add("alice", key=KEY)
+    well(users)
+    users.configure("exchanges.okx", 'way = "a"')
+    (line,) = faults(users)
+    assert "signed with option a" in line
 
 
 def test_a_disabled_account_is_checked_and_told(users: Commands, alice: Exchange) -> None:

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from proxy.config import load
+from proxy.exchanges import registry
 from tests.config.conftest import MASTER_KEY, WHOLE
 
 if TYPE_CHECKING:
@@ -125,3 +127,58 @@ def test_a_proxy_protocol_that_anybody_may_speak_is_told(loaded: Load) -> None:
     assert "server.proxy_protocol" in [caution.key for caution in config.cautions]
     listed = loaded(text + 'trusted_proxies = ["10.0.0.0/8"]\n' + WHOLE)
     assert "server.proxy_protocol" not in [caution.key for caution in listed.cautions]
+
+
+LONE = (
+    WHOLE.replace('kind = "okx"', 'kind = "lone"')
+    + 'broker_key = "key"\nbroker_name = "us"\n'
+    + '[exchanges.okx.futures]\nrest_url = "https://futures.example"\n'
+)
+
+
+def test_a_signed_code_of_each_venues_own_is_wise(loaded: Load) -> None:
+    assert _told(loaded(LONE + 'broker_code = "code2"\nbroker_key = "key2"\n')) == []
+
+
+def test_a_venue_under_mains_code_is_told_whether_it_says_so_or_not(loaded: Load) -> None:
+    what = "is that of okx itself; futures has one of its own, with its own key"
+    for text in (LONE, LONE + 'broker_code = "code1"\n'):
+        (caution,) = loaded(text).cautions
+        assert (caution.key, caution.what) == ("exchanges.okx.futures.broker_code", what)
+
+
+def test_a_signed_code_without_a_name_is_told(loaded: Load) -> None:
+    config = loaded(
+        LONE.replace('broker_name = "us"\n', "") + 'broker_code = "code2"\nbroker_key = "k2"\n'
+    )
+    told = "proxy.toml:7: exchanges.okx.broker_code: has no broker_name beside it"
+    assert _told(config) == [told]
+
+
+def test_a_code_that_nobody_signs_may_be_the_same_everywhere(loaded: Load) -> None:
+    text = WHOLE.replace('kind = "okx"', 'kind = "duo"')
+    assert _told(loaded(text + '[exchanges.okx.futures]\nbroker_code = "code1"\n')) == []
+
+
+def test_what_a_venue_says_itself_is_judged_and_what_it_leaves_out_is_not(loaded: Load) -> None:
+    text = WHOLE.replace('kind = "okx"', 'kind = "duo"').replace(
+        "https://www.okx.com", "http://192.0.2.1"
+    )
+    text = text.replace("code1", "YOURCODE")
+    own = '[exchanges.okx.futures]\nrest_url = "http://192.0.2.2"\nbroker_code = "YOURCODE"\n'
+    keys = ["exchanges.okx.broker_code", "exchanges.okx.rest_url"]
+    venue = ["exchanges.okx.futures.broker_code", "exchanges.okx.futures.rest_url"]
+    assert [caution.key for caution in loaded(text).cautions] == keys
+    assert [caution.key for caution in loaded(text + own).cautions] == keys + venue
+
+
+@pytest.mark.parametrize(("deadline", "is_told"), [("8s", False), ("30s", False), ("31s", True)])
+def test_a_window_that_no_request_can_wait_out_is_not_the_waits_fault(
+    tmp_path: Path, deadline: str, is_told: bool
+) -> None:
+    """KuCoin's budgets are of 30 s."""
+    path = tmp_path / "proxy.toml"
+    text = WHOLE.replace("okx", "kucoin") + f'broker_key = "key"\ndeadline = "{deadline}"\n'
+    path.write_text(text)
+    keys = [caution.key for caution in load(path, {}, registry.exchanges()).cautions]
+    assert ("limits.max_wait" in keys) is is_told

@@ -74,6 +74,21 @@ def test_a_venues_key_can_be_overridden(loaded: Load) -> None:
     assert config.exchanges["okx"].venues["futures"].broker_code == "code2"
 
 
+def test_an_option_of_one_kind_can_be_overridden(loaded: Load) -> None:
+    text = WHOLE.replace('kind = "okx"', 'kind = "duo"')
+    assert loaded(text).exchanges["okx"].options == {"subject": "both"}
+    config = loaded(text + 'subject = "both"\n', {"TAGPROXY_EXCHANGES__OKX__SUBJECT": "account"})
+    assert config.exchanges["okx"].options == {"subject": "account"}
+
+
+def test_an_optional_venue_can_come_from_variables_alone(loaded: Load) -> None:
+    text = WHOLE.replace('kind = "okx"', 'kind = "lone"') + 'broker_key = "key"\n'
+    assert loaded(text).exchanges["okx"].venues == {}
+    url = "https://futures.example"
+    config = loaded(text, {"TAGPROXY_EXCHANGES__OKX__FUTURES__REST_URL": url})
+    assert str(config.exchanges["okx"].venues["futures"].rest_url) == url
+
+
 def test_a_secret_named_in_the_file_is_no_override_whatever_its_name(loaded: Load) -> None:
     text = WHOLE.replace(f'"{MASTER_KEY}"', '[{ env = "TAGPROXY_KEY" }]')
     assert loaded(text, {"TAGPROXY_KEY": MASTER_KEY}).storage.master_keys[0].reveal() == b"A" * 32
@@ -104,6 +119,7 @@ def test_a_secret_that_looks_like_toml_is_not_read_as_such(loaded: Load) -> None
             '["10.0.0.0/8", "x"]',
             'server.trusted_proxies[1]: must be a network such as "10.0.0.0/8", not "x"',
         ),
+        ("TAGPROXY_EXCHANGES__OKX__SUBJECT", "both", "exchanges.okx.subject: unknown key"),
         (
             "TAGPROXY_SERVER__MAX_CONNECTIONS",
             "-1",

@@ -105,6 +105,25 @@ def test_a_venue_has_what_its_exchange_has_and_what_it_says_itself(
     assert other.ws_url == same.ws_url
 
 
+def test_an_optional_venue_is_there_only_where_its_table_is(
+    loaded: Callable[..., Config],
+) -> None:
+    text = WHOLE.replace('kind = "okx"', 'kind = "lone"') + 'broker_key = "key"\n'
+    assert loaded(text).exchanges["okx"].venues == {}
+    own = '[exchanges.okx.futures]\nrest_url = "https://futures.example"\nbroker_key = "key2"\n'
+    venue = loaded(text + own).exchanges["okx"].venues["futures"]
+    assert (str(venue.rest_url), venue.broker_code) == ("https://futures.example", "code1")
+    assert venue.broker_key == Secret(b"key2")
+
+
+def test_an_option_left_out_has_its_default(loaded: Callable[..., Config]) -> None:
+    text = WHOLE.replace('kind = "okx"', 'kind = "duo"')
+    assert loaded(text).exchanges["okx"].options == {"subject": "both"}
+    config = loaded(text + 'subject = "account"\n')
+    assert config.exchanges["okx"].options == {"subject": "account"}
+    assert loaded().exchanges["okx"].options == {}
+
+
 def test_a_secret_is_never_shown(tmp_path: Path, loaded: Callable[..., Config]) -> None:
     (tmp_path / "partner.key").write_text("hunter2\n")
     config = loaded(WHOLE + 'broker_key = { file = "partner.key" }\n')
@@ -178,6 +197,30 @@ def test_the_example_is_good_once_the_master_key_exists(tmp_path: Path) -> None:
     config = load(EXAMPLE, environ, registry.exchanges())
     assert list(config.exchanges) == ["okx"]
     assert {caution.key for caution in config.cautions} >= {"exchanges.okx.broker_code"}
+
+
+def test_every_exchange_of_the_example_is_good_once_it_is_switched_on(tmp_path: Path) -> None:
+    """Its key files are not there, so they are given by value."""
+    further = EXAMPLE.read_text().partition("\n[exchanges.okx]\n")
+    lines = []
+    for line in "".join(further[1:]).splitlines():
+        bare = line.removeprefix("# ")
+        key, equals, _ = bare.partition(" = ")
+        is_key = bool(equals) and (key.isidentifier() or key.startswith('"'))
+        lines.append(bare if is_key or bare.startswith("[exchanges.") else "")
+    shown = tomllib.loads("\n".join(lines))["exchanges"]
+    assert {table["kind"] for table in shown.values()} == set(registry.exchanges())
+    assert set(shown["mexc"]) >= {option.name for option in registry.exchanges()["mexc"].options}
+    path = tmp_path / "proxy.toml"
+    missing = ("rules", "ca_file")
+    kept = [line for line in lines if line.partition(" = ")[0] not in missing]
+    secrets = "\n".join(kept).replace('{ file = "…" }', '"key"')
+    path.write_text(f'[storage]\nmaster_key = "{MASTER_KEY}"\n' + secrets)
+    config = load(path, {}, registry.exchanges())
+    assert set(config.exchanges) == set(shown)
+    assert set(config.exchanges["kucoin"].venues) == {"futures", "broker"}
+    for option in registry.exchanges()["mexc"].options:
+        assert config.exchanges["mexc"].options[option.name] == option.default
 
 
 def test_the_example_has_every_key_there_is() -> None:

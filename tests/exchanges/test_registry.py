@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 
 def test_every_folder_is_an_exchange() -> None:
+    assert set(exchanges()) == {"kucoin", "mexc", "okx"}
     assert exchanges()["okx"] is EXCHANGE
     assert exchanges() is exchanges()
 
@@ -51,6 +52,11 @@ def test_a_broken_folder_stops_the_start_with_its_name(
         ({"verify": None}, "verify must be functions"),
         ({"sign": 1, "read": 1}, "read, sign must be functions"),
         ({"venues": (Venue("futures"),)}, "its first venue is not main"),
+        ({"venues": ()}, "its first venue is not main"),
+        ({"venues": (Venue("futures"), Venue("main"))}, "its first venue is not main"),
+        ({"configured": None, "unserved": ""}, "configured, unserved must be functions"),
+        ({"sample_orders": ()}, "sample_orders must be functions"),
+        ({"lessons": ()}, "it has no lesson that tells an account's uid"),
         ({"endpoints": ()}, "it has no endpoints"),
         ({"endpoints": EXCHANGE.endpoints[:1] * 2}, "an endpoint stands in its table twice"),
         (

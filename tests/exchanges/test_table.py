@@ -20,7 +20,7 @@ from proxy.exchanges.table import (
 )
 from proxy.model import Action, Endpoint, Pool, Tag
 
-FORM = Form(("main", "futures"), ("instrument", "family"), ("big",), "/api/")
+FORM = Form(("main", "futures"), ("instrument", "family"), ("big",), label_prefix="/api/")
 HEAD = 'method = "POST"\npath = "/api/x"\naction = "place"\npermission = "trade"\n'
 ROW = "[[endpoint]]\n" + HEAD
 OWN = ROW + 'limit = "20/2s"\nscope = "user"\n'

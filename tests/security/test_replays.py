@@ -93,3 +93,31 @@ def test_what_a_process_used_is_refused_by_the_next_however_it_ended(tmp_path: P
     with pytest.raises(Refusal):
         after.reserve(b"a digest of thirty-two bytes long", 20_000, 6)
     after.reserve(b"another digest of 32 bytes in all", 20_000, 6)
+
+
+def test_a_signature_that_covers_no_path_passes_for_one_call_only() -> None:
+    replays = Replays(WINDOW_MS, 0)
+    for _ in range(2):
+        replays.bind(b"digest", b"GET /orders", 0)
+    with pytest.raises(Refusal) as refused:
+        replays.bind(b"digest", b"DELETE /orders", 1)
+    assert refused.value.slug == "replayed"
+    replays.bind(b"other digest", b"DELETE /orders", 1)
+
+
+def test_the_call_of_a_signature_is_known_as_long_as_its_timestamp_is_acceptable() -> None:
+    replays = Replays(WINDOW_MS, 0)
+    replays.bind(b"digest", b"GET /orders", 0)
+    replays.bind(b"other", b"GET /orders", 2 * WINDOW_MS * MS_NS)
+    with pytest.raises(Refusal):
+        replays.bind(b"digest", b"DELETE /orders", 2 * WINDOW_MS * MS_NS)
+    replays.bind(b"other", b"GET /orders", 4 * WINDOW_MS * MS_NS)
+    replays.bind(b"digest", b"DELETE /orders", 4 * WINDOW_MS * MS_NS)
+
+
+def test_a_full_memory_of_calls_refuses_rather_than_forgets() -> None:
+    replays = Replays(WINDOW_MS, 0, digests_max=2)
+    replays.bind(b"a", b"GET /", 0)
+    with pytest.raises(Refusal) as refused:
+        replays.bind(b"b", b"GET /", 0)
+    assert refused.value.slug == "overloaded"

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from proxy.exchanges.flat import flat_charges
 from proxy.exchanges.kucoin.auth import forwarded_head, identify, sign, unsigned_head, verify
 from proxy.exchanges.kucoin.broker import code_fault, tag
-from proxy.exchanges.kucoin.charges import charges
 from proxy.exchanges.kucoin.content import client_order_ids, read, reduces
 from proxy.exchanges.kucoin.keys import issue, triple_fault
 from proxy.exchanges.kucoin.lessons import LESSONS
@@ -36,13 +36,14 @@ EXCHANGE = Exchange(
     options=(),
     configured=_configured,
     broker_keys=("broker_key",),
+    signs_path=True,
     passed_headers=(b"X-SITE-TYPE",),
     writes_headers=(),
     identify=identify,
     verify=verify,
     read=read,
     tag=tag,
-    charges=charges,
+    charges=flat_charges,
     sign=sign,
     unsigned_head=unsigned_head,
     forwarded_head=forwarded_head,

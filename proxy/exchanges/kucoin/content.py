@@ -14,13 +14,14 @@ import orjson
 
 from proxy.errors import Refusal
 from proxy.exchanges.kucoin.rows import FUTURES
-from proxy.model import Action
+from proxy.model import Action, Tag
 
 if TYPE_CHECKING:
     from proxy.model import Endpoint, Request
 
 Item = dict[str, Any]
 
+_HEADERS: Final = Tag.HEADERS
 _ORDERS_MAX: Final = 100  # KuCoin takes 5 or 20; what is refused for its length it refuses itself
 _CLIENT_ID: Final = re.compile(rb'"clientOid"\s*:\s*"([\x20\x21\x23-\x5b\x5d-\x7e]{1,64})"')
 _IDS_CHARACTERS_MAX: Final = 700
@@ -41,6 +42,9 @@ class Batch:
 def read(endpoint: Endpoint, request: Request) -> bytes | Batch:
     """Parse the body if it is a list of orders; else it is only handed on. Raises `Refusal`."""
     body = request.body
+    if len(request.suffix) > 1 and endpoint.tag is _HEADERS and endpoint.venue == FUTURES:
+        # which of the two would count nobody knows, and whether it only closes a position
+        raise Refusal("bad_request", "a futures order is a JSON body, without a query")
     if endpoint.items_max == 1:
         if body and endpoint.method == "GET":
             raise Refusal("bad_request", "a GET has no body")

@@ -30,6 +30,7 @@ _FUTURES_RATE_MS: Final = 10_000
 _TOO_MANY: Final = 429
 _EDGE_CODE: Final = "1015"
 _EDGE_BAN_MS: Final = 30_000
+_PAGE_BYTES: Final = 4096  # of a page that are looked at
 # Server error, busy, timeout, busy: an order may have got through all the same.
 _UNKNOWN_CODES: Final = frozenset(("500000", "503000", "504000", "230005"))
 # The key is wrong, frozen, too old or of another site, or not for our address.
@@ -135,6 +136,10 @@ def _is_data(body: bytes) -> bool:
     return body[:_PREFIX_BYTES].strip()[:1] not in (b"", b"<")
 
 
+def _names_1015(body: bytes) -> bool:
+    return body.find(_EDGE_CODE.encode(), 0, _PAGE_BYTES) >= 0
+
+
 def _undone(
     endpoint: Endpoint, response: Response, code: str, quota: Quota | None
 ) -> Verdict | None:
@@ -144,7 +149,9 @@ def _undone(
     if code == _EDGE_CODE or not code:
         banned_ms = ban_ms(response)
         if banned_ms != NO_BAN or code:
-            banned_ms = banned_ms if banned_ms > 0 else _EDGE_BAN_MS
+            # Cloudflare says for how long by its code alone; a mere page may mind one request
+            if banned_ms <= 0 and (code or status == _TOO_MANY or _names_1015(response.body)):
+                banned_ms = _EDGE_BAN_MS
             return Verdict("exchange_error", code, "", processed=False, ban_ms=banned_ms)
         if status == _TOO_MANY:
             # a bare refusal, but of what is not certain

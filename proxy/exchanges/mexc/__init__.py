@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from proxy.exchanges.flat import flat_charges
 from proxy.exchanges.mexc.auth import (
     forwarded_head,
     identify,
@@ -14,7 +15,6 @@ from proxy.exchanges.mexc.auth import (
     verify,
 )
 from proxy.exchanges.mexc.broker import code_fault, tag
-from proxy.exchanges.mexc.charges import charges
 from proxy.exchanges.mexc.content import client_order_ids, read, reduces
 from proxy.exchanges.mexc.keys import issue, triple_fault
 from proxy.exchanges.mexc.lessons import LESSONS
@@ -45,6 +45,7 @@ EXCHANGE = Exchange(
     venues=(Venue("main"), Venue("futures", beside_main=True, optional=False)),
     endpoints=TABLE.endpoints,
     pools=TABLE.pools,
+    signs_path=False,
     passed_headers=(),
     writes_headers=(b"content-type",),
     broker_keys=(),
@@ -54,7 +55,7 @@ EXCHANGE = Exchange(
     verify=verify,
     read=read,
     tag=tag,
-    charges=charges,
+    charges=flat_charges,
     sign=sign,
     unsigned_head=unsigned_head,
     forwarded_head=forwarded_head,

@@ -38,6 +38,7 @@ _ID: Final = re.compile(rb"[\x21-\x2b\x2d-\x7e]{1,64}")
 _EXTERNAL_ID: Final = re.compile(
     rb'"externalOid"\s*:\s*"([\x21\x23-\x2b\x2d-\x5b\x5d-\x7e]{1,64})"'
 )
+_QUERY_BYTES_MAX: Final = 16_384  # of what leaves: edges take no longer request line
 _ID_BYTES_MAX: Final = 64
 _IDS_CHARACTERS_MAX: Final = 700
 _HEADERS: Final = Tag.HEADERS
@@ -112,7 +113,10 @@ def _read_carefully(endpoint: Endpoint, request: Request) -> Content:
         orders = 1 if endpoint.tag is _HEADERS else 0
         ids = next((found for name in _ID_NAMES if (found := _id(values.get(name, b"")))), "")
     kept: Pairs = [(name, value) for name, value in pairs if name not in dropped]
-    return Content(b"?" + encoded(kept) if kept else b"", body, orders, ids)
+    suffix = b"?" + encoded(kept) if kept else b""
+    if len(suffix) > _QUERY_BYTES_MAX:
+        raise Refusal("bad_request", "too many or too long parameters")
+    return Content(suffix, body, orders, ids)
 
 
 def _count(endpoint: Endpoint, items: list[Any]) -> int:
@@ -135,6 +139,8 @@ def _items(text: bytes, what: str) -> list[Any]:
 
 def _read_futures(endpoint: Endpoint, request: Request) -> Content:
     body = request.body
+    if request.method == b"POST" and len(request.suffix) > 1:
+        raise Refusal("bad_request", "a futures POST takes its parameters as a JSON body")
     orders = 0
     if endpoint.tag is _HEADERS:
         orders = 1
@@ -192,6 +198,6 @@ def reduces(endpoint: Endpoint, content: Any) -> bool:
 def _closes(item: dict[str, Any]) -> bool:
     """Whether one order only closes. With positions of both directions its side decides, and
     reduceOnly is not asked."""
-    if item.get("side") in _CLOSING_SIDES:
+    if item.get("side") in _CLOSING_SIDES and item.get("positionMode", _HEDGE) == _HEDGE:
         return True
     return item.get("reduceOnly") is True and item.get("positionMode") != _HEDGE

@@ -41,9 +41,18 @@ _BUSY: Final = (503, 503, "Service unavailable", 503, 501, "System busy")
 _WORDS: Final[dict[Slug, tuple[int, int, str, int, int, str]]] = {
     # spot's status, code and words, then the futures'
     "missing_credentials": (400, 400, "api key required", 401, 401, "Unauthorized"),
-    "unknown_key": (400, 10072, "Api key info invalid", 401, 402, "Api_key expired"),
-    "user_disabled": (400, 10072, "Api key info invalid", 401, 402, "Api_key expired"),
-    "bad_passphrase": (400, 10072, "Api key info invalid", 401, 402, "Api_key expired"),
+    "unknown_key": (
+        *(400, 10072, "Api key info invalid"),
+        *(401, 402, "API Key expired, please apply again"),
+    ),
+    "user_disabled": (
+        *(400, 10072, "Api key info invalid"),
+        *(401, 402, "API Key expired, please apply again"),
+    ),
+    "bad_passphrase": (
+        *(400, 10072, "Api key info invalid"),
+        *(401, 402, "API Key expired, please apply again"),
+    ),
     "bad_signature": (
         *(400, 700002, "Signature for this request is not valid."),
         *(401, 602, "Signature verification failed"),
@@ -61,12 +70,8 @@ _WORDS: Final[dict[Slug, tuple[int, int, str, int, int, str]]] = {
         *(401, 513, "Invalid request time"),
     ),
     "ip_not_allowed": (
-        400,
-        700006,
-        "IP non white list",
-        401,
-        406,
-        "Access IP is not in the whitelist",
+        *(400, 700006, "IP not in the ip white list"),
+        *(401, 406, "Access IP is not in the whitelist"),
     ),
     "forbidden_endpoint": (
         *(403, 700007, "No permission to access the endpoint."),

@@ -24,7 +24,7 @@ from proxy.exchanges.mexc.parameters import (
     whole,
     without,
 )
-from proxy.model import Claim, Signed
+from proxy.model import Action, Claim, Signed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -151,7 +151,7 @@ def _texts(endpoint: Endpoint, query: bytes, body: bytes) -> Iterator[bytes]:
     if is_json(body):
         if _ends_with_time(query):
             yield query + body
-        if not endpoint.creates_or_moves:
+        if endpoint.action is Action.READ:
             yield query  # ccxt does not sign JSON bodies
         return
     if query.count(b"&") + body.count(b"&") > PARAMETERS_MAX:

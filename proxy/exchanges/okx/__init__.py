@@ -32,6 +32,7 @@ EXCHANGE = Exchange(
     options=(),
     configured=configured,
     broker_keys=(),
+    signs_path=True,
     passed_headers=(b"expTime",),  # sign itself writes x-simulated-trading
     writes_headers=(),
     identify=identify,

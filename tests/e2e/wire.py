@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from typing import Final, final
 from urllib.parse import urlsplit
 
-from tests.e2e.bot import Answered, Bot
+from tests.e2e.bot import Answered, Caller
 
 WAIT_S: Final = 8.0
 
@@ -66,7 +66,7 @@ class Wire:
 
 
 @contextlib.contextmanager
-def wire_to(bot: Bot) -> Iterator[Wire]:
+def wire_to(bot: Caller) -> Iterator[Wire]:
     """Connect to where a bot would."""
     url = urlsplit(bot.base_url)
     with socket.create_connection((url.hostname or "", url.port or 80), timeout=WAIT_S) as opened:
@@ -74,7 +74,7 @@ def wire_to(bot: Bot) -> Iterator[Wire]:
 
 
 def head_of(
-    bot: Bot, method: str, target: str, body: bytes, headers: Mapping[str, str] | None = None
+    bot: Caller, method: str, target: str, body: bytes, headers: Mapping[str, str] | None = None
 ) -> bytes:
     """Return a signed request's head without any framing fields, and without its empty line."""
     signed = bot.headers(method, target, body) | dict(headers or {})
@@ -84,7 +84,11 @@ def head_of(
 
 
 def request_of(
-    bot: Bot, method: str, target: str, body: bytes = b"", headers: Mapping[str, str] | None = None
+    bot: Caller,
+    method: str,
+    target: str,
+    body: bytes = b"",
+    headers: Mapping[str, str] | None = None,
 ) -> bytes:
     """Return a whole signed request."""
     length = f"Content-Length: {len(body)}\r\n" if body or method != "GET" else ""

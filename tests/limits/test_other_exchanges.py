@@ -307,6 +307,50 @@ class Told:
         return within, self.used, self.begin_ns + WINDOW - at_ns
 
 
+class Sharing:
+    """One key's pool at the exchange, used through the proxy and past it."""
+
+    def __init__(self) -> None:
+        self.limiter = Limiter(LoopClock(), jitter_ns=JITTER)
+        self.bucket = self.limiter.bucket(user_pool(COUNT, WINDOW, "spot"), ALICE, "")
+        self.exchange = Told()
+        self.start_ns = now_ns()
+        self.told: list[tuple[int, int]] = []  # when each answer came, when it was counted
+        self.others_ns = -1  # when somebody else was counted last
+        self.refused: list[tuple[int, int]] = []  # of ours: when it left, `others_ns`
+
+    async def somebody(self, at_ms: int, count: int) -> None:
+        """Use so many units at an instant."""
+        await until(self.start_ns + at_ms * MS)
+        for _ in range(count):
+            if self.exchange.arrives(now_ns())[0]:
+                self.others_ns = now_ns()
+
+    async def bot(self, first_ms: int, pause_ms: int) -> None:
+        """Send one request after another."""
+        await until(self.start_ns + first_ms * MS)
+        while now_ns() < self.start_ns + 10 * S:
+            await self._send()
+            await until(now_ns() + pause_ms * MS)
+
+    async def _send(self) -> None:
+        ticket = self.limiter.ticket("a", 1, [(self.bucket, 1)])
+        await ticket.wait(now_ns() + 100 * S)
+        sent_ns = now_ns()
+        ticket.sent(sent_ns)
+        await until(sent_ns + WAY)
+        counted_ns = now_ns()
+        within, used, reset_ns = self.exchange.arrives(counted_ns)
+        if not within:
+            self.refused.append((sent_ns, self.others_ns))
+        await until(counted_ns + WAY)
+        ticket.answered(now_ns(), 0)
+        ticket.told("spot", used, reset_ns - 2 * WAY, now_ns(), 0)
+        self.told.append((now_ns(), counted_ns))
+        if not within:
+            ticket.refused("spot", now_ns(), reset_ns)
+
+
 @given(
     others=st.lists(st.tuples(st.integers(0, 9000), st.integers(1, 30)), min_size=1, max_size=6),
     workers=st.integers(1, 25),
@@ -316,57 +360,18 @@ class Told:
 def test_what_somebody_else_used_is_left_to_him_once_an_answer_has_told(
     others: list[tuple[int, int]], workers: int, pause_ms: int
 ) -> None:
-    """Whatever of ours is sent after that is within the limit, wherever the exchange's windows
+    """Whatever of ours leaves after that is within the limit, wherever the exchange's windows
     begin and however much of ours is on its way."""
 
     @virtual
     async def scenario() -> None:
-        limiter = Limiter(LoopClock(), jitter_ns=JITTER)
-        bucket = limiter.bucket(user_pool(COUNT, WINDOW, "spot"), ALICE, "")
-        exchange = Told()
-        start_ns = now_ns()
-        told_ns: list[tuple[int, int]] = [(0, 0)]  # when an answer came, when it was counted
-        foreign_ns = -1  # when somebody else was counted last
-        refused: list[tuple[int, int]] = []  # our own: when sent, when somebody else was counted
-
-        async def somebody(at_ms: int, count: int) -> None:
-            nonlocal foreign_ns
-            await until(start_ns + at_ms * MS)
-            for _ in range(count):
-                if exchange.arrives(now_ns())[0]:
-                    foreign_ns = now_ns()
-
-        async def bot() -> None:
-            while now_ns() < start_ns + 10 * S:
-                ticket = limiter.ticket("a", 1, [(bucket, 1)])
-                await ticket.wait(now_ns() + 100 * S)
-                sent_ns = now_ns()
-                ticket.sent(sent_ns)
-                await until(sent_ns + WAY)
-                counted_ns = now_ns()
-                within, used, reset_ns = exchange.arrives(counted_ns)
-                if not within:
-                    refused.append((sent_ns, foreign_ns))
-                await until(counted_ns + WAY)
-                ticket.answered(now_ns(), 0)
-                ticket.told("spot", used, reset_ns - 2 * WAY, now_ns(), 0)
-                told_ns.append((now_ns(), counted_ns))
-                if not within:
-                    ticket.refused("spot", now_ns(), reset_ns)
-                await until(now_ns() + pause_ms * MS)
-
-        async def later(number: int) -> None:
-            await until(now_ns() + number * 2 * MS)
-            await bot()
-
+        sharing = Sharing()
         await asyncio.gather(
-            *(somebody(*other) for other in others), *(later(number) for number in range(workers))
+            *(sharing.somebody(*other) for other in others),
+            *(sharing.bot(2 * number, pause_ms) for number in range(workers)),
         )
-        for sent_ns, foreign_at_ns in refused:
-            known = [at for at, counted_ns in told_ns if counted_ns > foreign_at_ns]
-            assert not known or min(known) >= sent_ns, (
-                sent_ns - start_ns,
-                foreign_at_ns - start_ns,
-            )
+        for sent_ns, others_ns in sharing.refused:
+            known = [at_ns for at_ns, counted_ns in sharing.told if counted_ns > others_ns]
+            assert min(known) >= sent_ns
 
     scenario()

@@ -35,6 +35,7 @@ HOT: Final = (
     "proxy/exchanges/okx/*.py",
     "proxy/exchanges/spec.py",
     "proxy/limits/*.py",
+    "proxy/log_lines.py",
     "proxy/message.py",
     "proxy/metrics.py",
     "proxy/model.py",

@@ -13,15 +13,15 @@ import os
 import re
 import select
 import threading
-import time
 import traceback
 from collections import deque
-from typing import TYPE_CHECKING, Final, Literal, Protocol, TypeAlias, cast, final
+from typing import TYPE_CHECKING, Final, Literal, TypeAlias, cast, final
 
 import orjson
 
 from proxy.clock import SystemClock
 from proxy.errors import TagproxyError
+from proxy.log_lines import TEXT_MAX, Line, Lines
 
 if TYPE_CHECKING:
     from proxy.clock import Clock
@@ -30,19 +30,6 @@ if TYPE_CHECKING:
 Level = Literal["debug", "info", "warning", "error"]
 
 
-class Named(Protocol):
-    """What a line says of an account."""
-
-    @property
-    def user(self) -> str: ...
-
-    @property
-    def label(self) -> str: ...
-
-
-# request_id, account, exchange, endpoint, outcome, client_order_id, order_id, exchange_code,
-# egress; then nanoseconds in the proxy, waiting for limits, and at the exchange
-Line: TypeAlias = tuple[bytes, Named | None, str, str, str, str, str, str, str, int, int, int]
 _Entry: TypeAlias = tuple[int, Line] | dict[str, object]
 
 LINES_MAX: Final = 50_000  # waiting to be written
@@ -50,17 +37,10 @@ _EVENTS_EXTRA: Final = 1_000  # room that only events have
 _LINGER_S: Final = 0.1
 _BATCH: Final = 2_000  # waiting lines that end the lingering
 _CHUNK: Final = 64  # lines rendered at a stretch: no longer is the event loop kept waiting
-_TEXT_MAX: Final = 1_024
 _KIND_EVENTS_MAX: Final = 5
 _KIND_WINDOW_MS: Final = 10_000
 _KINDS_MAX: Final = 1_000
 _FRAMES_MAX: Final = 6
-_TEXTS_MAX: Final = 20_000  # names whose JSON is remembered
-_LINE: Final = (
-    b'{"time":"%b","request_id":"%b","user":%b,"account":%b,"exchange":%b,"endpoint":%b,'
-    b'"outcome":%b,"client_order_id":%b,"order_id":%b,"exchange_code":%b,"egress":%b,'
-    b'"proxy_ms":%d.%03d,"limit_ms":%d.%03d,"exchange_ms":%d.%03d}\n'
-)
 _CLOCK: Final = SystemClock()
 
 
@@ -75,14 +55,12 @@ class RequestLog:
         "_fd",
         "_full",
         "_kinds",
+        "_lines",
         "_lost",
         "_others",
         "_refused",
         "_room",
-        "_second",
-        "_second_text",
         "_some",
-        "_texts",
         "_thread",
         "_wall_ms",
     )
@@ -109,9 +87,7 @@ class RequestLog:
         self._closing = False
         self._thread: threading.Thread | None = None
         self._kinds: dict[tuple[str, str], list[int]] = {}
-        self._second = -1
-        self._second_text = b""
-        self._texts: dict[str, bytes] = {}
+        self._lines = Lines()
         self._others: list[logging.Handler] | None = None
 
     @property
@@ -230,57 +206,9 @@ class RequestLog:
 
     def _render(self, entry: _Entry) -> bytes:
         if isinstance(entry, dict):
-            entry["time"] = self._time(cast("int", entry["time"])).decode()
+            entry["time"] = self._lines.time(cast("int", entry["time"])).decode()
             return _json(entry)
-        wall_ms, (request_id, account, exchange, endpoint, outcome, *texts, own, limit, away) = (
-            entry
-        )
-        client_order_id, order_id, code, egress = texts
-        known = self._known_text
-        return _LINE % (
-            self._time(wall_ms),
-            request_id,
-            known(account.user if account is not None else ""),
-            known(account.label if account is not None else ""),
-            known(exchange),
-            known(endpoint),
-            known(outcome),
-            _json_text(client_order_id),
-            _json_text(order_id),
-            _json_text(code),
-            known(egress),
-            *divmod(own // 1000, 1000),
-            *divmod(limit // 1000, 1000),
-            *divmod(away // 1000, 1000),
-        )
-
-    def _known_text(self, text: str) -> bytes:
-        """A name as JSON: there are few, and they come again."""
-        found = self._texts.get(text)
-        if found is None:
-            if len(self._texts) >= _TEXTS_MAX:
-                self._texts.clear()
-            found = self._texts[text] = _json_text(text)
-        return found
-
-    def _time(self, wall_ms: int) -> bytes:
-        """RFC 3339, UTC."""
-        second, ms = divmod(wall_ms, 1000)
-        if second != self._second:
-            text = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(second))
-            self._second_text = text.encode()
-            self._second = second
-        return b"%b.%03dZ" % (self._second_text, ms)
-
-
-def _json_text(text: str) -> bytes:
-    """A text as JSON, quotes and all."""
-    if len(text) > _TEXT_MAX:
-        text = text[:_TEXT_MAX]
-    try:
-        return orjson.dumps(text)
-    except orjson.JSONEncodeError:  # a lone surrogate in what a bot sent
-        return orjson.dumps(text.encode(errors="replace").decode())
+        return self._lines.render(entry[0], entry[1])
 
 
 def _json(entry: dict[str, object]) -> bytes:
@@ -320,7 +248,7 @@ _KEY_LIKE: Final = re.compile(
 
 def redact(text: str) -> str:
     """Take out of one message of unknown origin whatever could be a secret; one line of it."""
-    text = text.partition("\n")[0][:_TEXT_MAX]
+    text = text.partition("\n")[0][:TEXT_MAX]
     text = text.partition("[parameters:")[0]  # SQLAlchemy shows what it bound
     text = _USER_OF_URL.sub(r"\1…@", text)
     text = _QUOTED_BYTES.sub("b'…'", text)

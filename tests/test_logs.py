@@ -20,7 +20,7 @@ from proxy.metrics import Metrics
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from proxy.logs import Line
+    from proxy.log_lines import Line
 
 NOW_MS = 1_790_000_000_123
 SECRET = "0123456789ABCDEFabcdef0123456789"

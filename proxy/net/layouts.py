@@ -3,7 +3,8 @@
 A peer's next head nearly always has the length of an earlier one and differs from it in the same
 few values. What stands between those must be, byte for byte, what the careful way accepted; the
 values must be plain text of the same lengths. So the careful way would read the same. Whatever
-does not fit takes that way. RFC 9112 sections 3 to 5.
+does not fit takes that way. What varies is the value of a field, or a request's query: that of a
+signed one always does. RFC 9112 sections 3 to 5.
 """
 
 from __future__ import annotations
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 
 _END: Final = b"\r\n\r\n"
 FIELD: Final = re.compile(rb"([!#$%&'*+\-.^_`|~0-9A-Za-z]+): ([!-~]+(?: [!-~]+)*)")
+_QUERIED: Final = re.compile(rb"([A-Z]+ /[!-\"$->@-~]*\?)([!-\"$-~]+)( HTTP/1\.1)")
+_HASH: Final = 35
 _SPACE: Final = 32
 # What a value may hold stays as it is, any other byte becomes another one.
 TEXT: Final = bytes(byte if _SPACE <= byte < 0x7F else 255 - byte for byte in range(256))
@@ -59,12 +62,12 @@ class Layout:
             if number not in varying:
                 fixed += line + b"\r\n"
                 continue
-            name, value = line.split(b": ", 1)
-            fixed += name + b": "
+            start, value, end = _parted(line, number)
+            fixed += start
             pieces.append(fixed)
             fixed_format += f"{len(fixed)}s{len(value)}x"
             values_format += f"{len(fixed)}x{len(value)}s"
-            fixed = b"\r\n"
+            fixed = end + b"\r\n"
         fixed += b"\r\n"
         pieces.append(fixed)
         self._fixed = tuple(pieces)
@@ -93,14 +96,15 @@ class Layout:
 
     def varying_with(self, lines: list[bytes]) -> frozenset[int]:
         """Return the lines that must vary for `lines` to fit too: fields of the same name and
-        length that frame nothing. None where that will not do."""
+        length that frame nothing, and the query. None where that will not do."""
         if len(lines) != len(self._lines):
             return frozenset()
         varying = set(self._varying)
         for number, (mine, other) in enumerate(zip(self._lines, lines, strict=True)):
             if mine == other:
                 continue
-            mine_match, match = FIELD.fullmatch(mine), FIELD.fullmatch(other)
+            form = FIELD if number else _QUERIED
+            mine_match, match = form.fullmatch(mine), form.fullmatch(other)
             if (
                 mine_match is None
                 or match is None
@@ -111,6 +115,16 @@ class Layout:
                 return frozenset()
             varying.add(number)
         return frozenset(varying)
+
+
+def _parted(line: bytes, number: int) -> tuple[bytes, bytes, bytes]:
+    """What stands before the value of a line that varies, the value, and what follows it."""
+    if number:
+        name, value = line.split(b": ", 1)
+        return name + b": ", value, b""
+    match = _QUERIED.fullmatch(line)
+    assert match is not None
+    return match[1], match[2], match[3]
 
 
 L = TypeVar("L", bound=Layout)
@@ -157,7 +171,7 @@ class Layouts(Generic[L]):
 class RequestLayout(Layout):
     """HTTP/1.1 requests that leave the connection open and expect nothing."""
 
-    __slots__ = ("_headers", "_names", "_sized", "body_bytes", "method", "target")
+    __slots__ = ("_headers", "_names", "_path", "_sized", "body_bytes", "method", "target")
 
     # The number of a value, and the name of its field.
     _names: list[tuple[int, bytes]]
@@ -174,8 +188,11 @@ class RequestLayout(Layout):
         self.method = method
         self.target = target
         self._headers = headers
-        names = [lines[number].split(b":", 1)[0].lower() for number in sorted(varying)]
-        self._names = list(enumerate(names))
+        # with its question mark, where the query varies: then that is the first value
+        self._path = target[: target.index(b"?") + 1] if 0 in varying else b""
+        fields = sorted(varying - {0})
+        names = [lines[number].split(b":", 1)[0].lower() for number in fields]
+        self._names = list(enumerate(names, len(varying) - len(fields)))
         self._sized = _LENGTH in names
         self.body_bytes = int(headers.get(_LENGTH, b"0"))  # of the head that was read last
 
@@ -186,6 +203,12 @@ class RequestLayout(Layout):
         values = self.values(data)
         if values is None:
             return None
+        target = self.target
+        if self._path:
+            query = values[0]
+            if _SPACE in query or _HASH in query:
+                return None
+            target = self._path + query
         headers = self._headers.copy()
         for at, name in self._names:
             headers[name] = values[at]
@@ -194,7 +217,7 @@ class RequestLayout(Layout):
             if not length.isdigit():
                 return None
             self.body_bytes = int(length)
-        return Request(self.method, self.target, headers, source, started_ns, peer)
+        return Request(self.method, target, headers, source, started_ns, peer)
 
 
 @final
@@ -211,6 +234,10 @@ class RequestLayouts(Layouts[RequestLayout]):
             return
         varying = self.varying(len(head), lines)
         for number in varying:
+            if not number:
+                if lines[0] != b"%b %b HTTP/1.1" % (method, target):
+                    return
+                continue
             name, value = lines[number].split(b": ", 1)
             if headers.get(name.lower()) != value:
                 return

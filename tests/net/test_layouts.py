@@ -16,6 +16,7 @@ from proxy.net.layouts import AnswerLayouts, RequestLayouts
 SOURCE = IPv4Address(1)
 NAMES = [b"X-Sign", b"x-Time", b"Content-Length", b"Content-Type", b"User-Agent", b"Connection"]
 PLAIN = st.integers(0x20, 0x7E)
+VISIBLE = PLAIN.filter(lambda byte: byte not in b" #")
 FIELDS = st.lists(st.sampled_from(NAMES), unique=True, min_size=1, max_size=5)
 
 
@@ -76,6 +77,55 @@ def test_requests_do_not_share_their_fields() -> None:
     assert second is not None
     first.headers.clear()
     assert second.headers[b"x-sign"] == b"2222"
+
+
+def queried(query: bytes, sign: bytes = b"abcd", path: bytes = b"/a") -> bytes:
+    return post(sign).replace(b"/a HTTP", b"%b?%b HTTP" % (path, query))
+
+
+def test_the_query_may_vary_beside_the_fields() -> None:
+    layouts = taught(RequestLayouts(), queried(b"a=1&b=2"), queried(b"a=3&b=4", b"efgh"))
+    request = read(layouts, queried(b"x=%20?/", b"ijkl"))
+    assert request is not None
+    assert request.target == b"/a?x=%20?/"
+    assert (request.path, request.suffix) == (b"/a", b"?x=%20?/")
+    assert request.headers[b"x-sign"] == b"ijkl"
+
+
+def test_the_query_may_be_all_that_varies() -> None:
+    layouts = taught(RequestLayouts(), queried(b"a=1"), queried(b"a=2"))
+    request = read(layouts, queried(b"b=3"))
+    assert request is not None
+    assert request.target == b"/a?b=3"
+    assert request.headers[b"x-sign"] == b"abcd"
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        queried(b"a 1"),
+        queried(b" =1"),
+        queried(b"a= "),
+        queried(b"a#1"),
+        queried(b"a\t1"),
+        queried(b"a\r1"),
+        queried(b"a\n1"),
+        queried(b"a\x7f1"),
+        queried(b"a\xff1"),
+        queried(b"a=1", path=b"/b"),
+        queried(b"1", path=b"/a?a"),
+        queried(b"a=1").replace(b"?", b"/"),
+        queried(b"a=1").replace(b"POST", b"PUT "),
+        queried(b"a=1").replace(b"1.1", b"1.0"),
+        queried(b"a=12"),
+    ],
+)
+def test_an_unusual_query_or_another_path_is_left_to_the_careful_way(head: bytes) -> None:
+    layouts = taught(RequestLayouts(), queried(b"a=1"), queried(b"a=2"))
+    assert read(layouts, queried(b"b=3")) is not None
+    request = read(layouts, head)
+    slow = careful(head)
+    assert request is None or (slow is not None and request.target == slow.target)
 
 
 @pytest.mark.parametrize(
@@ -171,9 +221,21 @@ def lessons(draw: st.DrawFn) -> list[list[bytes]]:
     return heads
 
 
-def request_of(names: list[bytes], values: list[bytes]) -> bytes:
+@st.composite
+def targets(draw: st.DrawFn) -> list[bytes]:
+    """The targets of three requests: one path, and mostly a query each, as long as the others."""
+    if draw(st.booleans()):
+        return [b"/a"] * 3
+    size = draw(st.integers(0, 6))
+    visible = st.lists(VISIBLE, min_size=size, max_size=size)
+    queries = [bytes(draw(visible)) for _ in range(2)]
+    queries.append(draw(st.binary(min_size=size, max_size=size)))
+    return [b"/a?" + query for query in queries]
+
+
+def request_of(names: list[bytes], values: list[bytes], target: bytes) -> bytes:
     lines = b"".join(b"%b: %b\r\n" % pair for pair in zip(names, values, strict=True))
-    return b"POST /a HTTP/1.1\r\nHost: h\r\n" + lines + b"\r\n"
+    return b"POST %b HTTP/1.1\r\nHost: h\r\n%b\r\n" % (target, lines)
 
 
 def damaged(data: bytes, at: int, junk: bytes) -> bytes:
@@ -181,12 +243,14 @@ def damaged(data: bytes, at: int, junk: bytes) -> bytes:
     return data[:at] + junk + data[at + len(junk) :]
 
 
-@given(lessons(), st.integers(0, 300), st.binary(max_size=3))
+@given(lessons(), targets(), st.integers(0, 300), st.binary(max_size=3))
 def test_what_is_read_quickly_is_what_the_careful_way_reads(
-    heads: list[list[bytes]], at: int, junk: bytes
+    heads: list[list[bytes]], asked: list[bytes], at: int, junk: bytes
 ) -> None:
     names, *values = heads
-    first, second, third = (request_of(names, each) for each in values)
+    first, second, third = (
+        request_of(names, each, target) for each, target in zip(values, asked, strict=True)
+    )
     layouts = RequestLayouts()
     known = HeadReader()
     for head in (first, second):

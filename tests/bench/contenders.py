@@ -7,27 +7,23 @@ from __future__ import annotations
 
 import contextlib
 import json
+import subprocess
+import sys
 from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Final, cast
 
-from tests.bench.orders import BOTS
 from tests.bench.peers import HOST
 from tests.e2e.harness import proxy_in
-from tests.e2e.processes import ROOT
+from tests.e2e.processes import ROOT, environment
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from tests.bench.orders import Kind
     from tests.e2e.harness import Simulator
 
-PREFIX: Final = "/okx"
 BUILD: Final = ROOT / "build" / "compiled"  # where `make compiled` leaves what it made
-
-_WIDE: Final = "1000000/2s"
-_SECTIONS: Final = {
-    "exchanges.okx.limits": {"POST /api/v5/trade/order": _WIDE, "subaccount-orders": _WIDE}
-}
 
 
 class ContenderError(Exception):
@@ -51,25 +47,40 @@ def malloc_settings() -> dict[str, str]:
 
 @contextlib.contextmanager
 def tagproxy(
-    folder: Path, upstream: int, ca_file: Path, build: Path | None
+    kind: Kind, folder: Path, upstream: int, ca_file: Path, build: Path
 ) -> Iterator[tuple[int, int]]:
     """`tagproxy serve` with the bench's bots on board; yields its port and process id.
 
-    `build` is the package to run; None runs the sources as they stand.
+    `build` is where the package to run is imported from: the sources as they stand, or a build.
     """
     # what the harness wants of a simulator is where it listens and whom to trust
-    exchange = SimpleNamespace(base_url=f"https://{HOST}:{upstream}", ca_file=ca_file)
-    with proxy_in(folder, cast("Simulator", exchange), _SECTIONS, start=False) as proxy:
-        for bot in BOTS:
-            triple = {"api_key": bot.api_key, "secret": bot.secret, "passphrase": bot.passphrase}
-            added = proxy.run(
-                "users", "add", bot.name, "--exchange", "okx", stdin=json.dumps(triple)
+    exchange = SimpleNamespace(
+        base_url=f"https://{HOST}:{upstream}", ca_file=ca_file, kind=kind.name
+    )
+    exchange.base_urls = {"main": exchange.base_url}
+    exchange.exchange = {kind.name: exchange}.get
+    sections = {f"exchanges.{kind.name}.limits": kind.limits}
+    imported = {"PYTHONPATH": str(build)}
+    with proxy_in(
+        folder, cast("Simulator", exchange), sections, start=False, kinds=(kind.name,)
+    ) as proxy:
+        for bot in kind.bots:
+            command = ("--config", str(proxy.config_file), "users", "add", bot.name)
+            added = subprocess.run(
+                [sys.executable, "-m", "proxy", *command, "--exchange", kind.name],
+                input=json.dumps(bot.triple()),
+                capture_output=True,
+                text=True,
+                cwd=folder,
+                env=environment(imported),
+                check=False,
             )
             if added.returncode != 0:
                 raise ContenderError(added.stderr)
-        proxy.start(malloc_settings() | ({"PYTHONPATH": str(build)} if build else {}))
+        proxy.start(malloc_settings() | imported)
         pid = proxy.child.process.pid
-        if ("tagproxy__mypyc" in Path(f"/proc/{pid}/maps").read_text("utf-8")) != bool(build):
+        compiled = next(build.glob("tagproxy__mypyc*"), None)
+        if (str(compiled) in Path(f"/proc/{pid}/maps").read_text("utf-8")) != bool(compiled):
             raise ContenderError("not the build that was to be measured")
         yield proxy.port, pid
         if (code := proxy.stop()) != 0:

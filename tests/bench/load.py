@@ -18,12 +18,12 @@ from typing import TYPE_CHECKING, Final, Protocol
 import uvloop
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
+    from contextlib import AbstractContextManager
 
 Address = tuple[str, int]
 
 _GOOD_START: Final = b"HTTP/1.1 200"
-_GOOD_CODE: Final = b'"code":"0"'
 _LENGTH: Final = b"content-length:"
 
 
@@ -56,7 +56,8 @@ class _Writer(Protocol):
 class _Channel(asyncio.Protocol):
     """One keep-alive connection with at most one request on it."""
 
-    def __init__(self, answered: Callable[[_Channel, int], None]) -> None:
+    def __init__(self, accepted: bytes, answered: Callable[[_Channel, int], None]) -> None:
+        self._accepted = accepted
         self._answered = answered
         self._began_ns = 0  # 0: nothing is expected
         self._buffer = b""
@@ -78,7 +79,7 @@ class _Channel(asyncio.Protocol):
             self._buffer = data
             return
         self._buffer = b""
-        if not data.startswith(_GOOD_START) or data.find(_GOOD_CODE) < 0:
+        if not data.startswith(_GOOD_START) or data.find(self._accepted) < 0:
             self.error = data[:600].decode("utf-8", "replace")
         began_ns, self._began_ns = self._began_ns, 0
         self._answered(self, time.monotonic_ns() - began_ns)
@@ -111,7 +112,8 @@ def _whole(data: bytes) -> bool:
 class _Load:
     """Channels, latencies, and the end: all answers in, or the first wrong one."""
 
-    def __init__(self) -> None:
+    def __init__(self, accepted: bytes) -> None:
+        self._accepted = accepted
         self._channels: list[_Channel] = []
         self._latencies_ns: list[int] = []
         self._owed = 0
@@ -120,7 +122,9 @@ class _Load:
     async def connect(self, address: Address, connections: int) -> None:
         loop = asyncio.get_running_loop()
         for _ in range(connections):
-            _, channel = await loop.create_connection(lambda: _Channel(self._answered), *address)
+            _, channel = await loop.create_connection(
+                lambda: _Channel(self._accepted, self._answered), *address
+            )
             self._channels.append(channel)
 
     def close(self) -> None:
@@ -174,8 +178,8 @@ class _ClosedLoop(_Load):
 class _OpenLoop(_Load):
     """Every order has its moment; it goes out on any free channel, or waits for one."""
 
-    def __init__(self) -> None:
-        super().__init__()
+    def __init__(self, accepted: bytes) -> None:
+        super().__init__(accepted)
         self._idle: list[_Channel] = []
         self._late: deque[tuple[bytes, int]] = deque()
 
@@ -207,33 +211,46 @@ class _OpenLoop(_Load):
 def closed_loop(
     address: Address,
     connections: int,
-    warm_up: list[bytes],
-    orders: list[bytes],
-    around: Callable[[], None],
+    accepted: bytes,
+    rounds: Iterable[Callable[[], list[bytes]]],
+    measured: Callable[[], AbstractContextManager[None]],
 ) -> Run:
-    """Send `warm_up`, then `orders`; `around` is called just before and just after the latter.
+    """Send what each round signs, one after the other; the first is to warm up, the others run
+    within `measured`, and are returned as one. `accepted` stands in every answer.
 
     Raises `LoadError` on the first answer that is not an accepted order.
     """
 
     async def whole() -> Run:
-        load = _ClosedLoop()
+        load = _ClosedLoop(accepted)
         await load.connect(address, connections)
+        runs = []
         try:
-            await load.run(warm_up)
-            around()
-            run = await load.run(orders)
-            around()
+            warm_up, *others = rounds
+            await load.run(warm_up())
+            for sign in others:
+                orders = sign()
+                with measured():
+                    runs.append(await load.run(orders))
         finally:
             load.close()
-        return run
+        return Run(
+            sum(run.requests for run in runs),
+            sum(run.seconds for run in runs),
+            sorted(latency for run in runs for latency in run.latencies_us),
+        )
 
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         return _undisturbed(lambda: runner.run(whole()))
 
 
 def open_loop(
-    address: Address, connections: int, orders: list[bytes], per_second: float, seed: int
+    address: Address,
+    connections: int,
+    accepted: bytes,
+    orders: list[bytes],
+    per_second: float,
+    seed: int,
 ) -> Run:
     """Send `orders` as a Poisson process; latencies count from the moment each was due.
 
@@ -242,7 +259,7 @@ def open_loop(
     """
 
     async def whole() -> Run:
-        load = _OpenLoop()
+        load = _OpenLoop(accepted)
         await load.connect(address, connections)
         try:
             return await load.run(orders, per_second, seed)

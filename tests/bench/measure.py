@@ -8,25 +8,28 @@ from __future__ import annotations
 
 import statistics
 import tempfile
-from contextlib import ExitStack, nullcontext
+from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from tests.bench.contenders import PREFIX, compiled_build, tagproxy
+from tests.bench.contenders import tagproxy
 from tests.bench.cpu import Instructions, spent_ns
 from tests.bench.load import Run, closed_loop, open_loop
-from tests.bench.orders import signed_orders
+from tests.bench.orders import CLOSED_PER_SECOND, signed_orders
 from tests.bench.peers import HOST, exchange, pass_through
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from contextlib import AbstractContextManager
+
+    from tests.bench.orders import Kind
 
 NGINX: Final = "nginx pass-through"
 COMPILED: Final = "tagproxy compiled"  # the wheel that operators install
 PURE: Final = "tagproxy pure"
-NAMES: Final = (NGINX, COMPILED, PURE)
+_ROUND: Final = 8_000  # orders signed at a time: even on a slow machine the last are young enough
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,76 +61,106 @@ class Score:
         return statistics.median(self.cpu_us)
 
 
+Scores = dict[str, dict[str, Score]]  # by exchange and contender
+
+
 def measure(
     plan: Plan,
-    names: tuple[str, ...] = NAMES,
+    kinds: Sequence[Kind],
+    contenders: Mapping[str, Path | None],
     while_loaded: Callable[[str, int], AbstractContextManager[None]] | None = None,
-) -> dict[str, Score]:
-    """Launch each contender in turn, `plan.launches` times.
+) -> Scores:
+    """Launch each contender in turn before each exchange, `plan.launches` times.
 
-    `while_loaded` is entered with name and process id for the measured part of each launch.
+    `contenders` tells where each is imported from, None for nginx. `while_loaded` is entered with
+    a name and the process id for the loaded part of each launch.
     """
-    scores = {name: Score() for name in names}
+    scores: Scores = {kind.name: {name: Score() for name in contenders} for kind in kinds}
     with tempfile.TemporaryDirectory(prefix="tagproxy-bench-") as top:
         there = Path(top) / "exchange"
         there.mkdir()
         with exchange(there) as upstream:
-            for launch in range(plan.launches):
-                for name in names:
-                    folder = Path(top) / f"{name.replace(' ', '-')}-{launch}"
-                    folder.mkdir()
-                    with _started(name, folder, upstream, there) as (port, pid):
-                        prefix = "" if name == NGINX else PREFIX
-                        loaded = while_loaded(name, pid) if while_loaded else nullcontext()
-                        _measure_one(plan, scores[name], port, pid, prefix, launch, loaded)
+            turns = [
+                (launch, kind, name)
+                for launch in range(plan.launches)
+                for kind in kinds
+                for name in contenders
+            ]
+            for number, (launch, kind, name) in enumerate(turns):
+                folder = Path(top) / str(number)
+                folder.mkdir()
+                with ExitStack() as stack:
+                    build = contenders[name]
+                    port, pid = stack.enter_context(
+                        pass_through(folder, upstream)
+                        if build is None
+                        else tagproxy(kind, folder, upstream, there / "cert.pem", build)
+                    )
+                    prefix = "" if build is None else f"/{kind.name}"
+                    loaded = (
+                        while_loaded(f"{kind.name} {name}", pid) if while_loaded else nullcontext()
+                    )
+                    signer = _Signer(kind, f"{HOST}:{port}", prefix, launch)
+                    score = scores[kind.name][name]
+                    with loaded:
+                        _measure_closed(plan, score, port, pid, signer)
+                    if plan.open_requests:
+                        _measure_open(plan, score, port, signer)
     return scores
 
 
-def _started(
-    name: str, folder: Path, upstream: int, there: Path
-) -> AbstractContextManager[tuple[int, int]]:
-    if name == NGINX:
-        return pass_through(folder, upstream)
-    build = None
-    if name == COMPILED:
-        build = compiled_build()
-        assert build is not None, "make compiled first"
-    return tagproxy(folder, upstream, there / "cert.pem", build)
+@dataclass(slots=True)
+class _Signer:
+    """Signs orders for one launch, each time with ids of their own."""
+
+    kind: Kind
+    host: str
+    prefix: str
+    launch: int
+    calls: int = 0
+
+    def orders(self, count: int, per_second: float = CLOSED_PER_SECOND) -> list[bytes]:
+        self.calls += 1
+        word = f"r{self.launch}x{self.calls}"
+        return signed_orders(self.kind, count, self.host, self.prefix, word, per_second)
 
 
-def _measure_one(
-    plan: Plan,
-    score: Score,
-    port: int,
-    pid: int,
-    prefix: str,
-    launch: int,
-    loaded: AbstractContextManager[None],
-) -> None:
-    host = f"{HOST}:{port}"
-    readings: list[int] = []
-    counters: list[Instructions] = []
+def _measure_closed(plan: Plan, score: Score, port: int, pid: int, signer: _Signer) -> None:
+    spent: list[int] = []
+    counted: list[int] = []
 
-    def around() -> None:
-        if not readings:
-            counters.extend([Instructions(pid)] if plan.instructions else [])
-            stack.enter_context(loaded)
-        readings.append(spent_ns(pid))
-        if len(readings) == 2:
-            stack.close()
+    @contextmanager
+    def measured() -> Iterator[None]:
+        counter = Instructions(pid) if plan.instructions else None
+        began_ns = spent_ns(pid)
+        yield
+        spent.append(spent_ns(pid) - began_ns)
+        if counter is not None:
+            counted.append(counter.stop())
 
-    warm_up = signed_orders(plan.warm_up, host, prefix, f"w{launch}")
-    orders = signed_orders(plan.requests, host, prefix, f"c{launch}")
-    with ExitStack() as stack:
-        run = closed_loop((HOST, port), plan.connections, warm_up, orders, around)
-    score.instructions += [counter.stop() / plan.requests for counter in counters]
-    score.cpu_us.append((readings[1] - readings[0]) / 1000 / run.requests)
+    counts = [plan.warm_up, *[_ROUND] * (plan.requests // _ROUND)]
+    if plan.requests % _ROUND:
+        counts.append(plan.requests % _ROUND)
+    rounds = (partial(signer.orders, count) for count in counts)
+    run = closed_loop((HOST, port), plan.connections, signer.kind.accepted, rounds, measured)
+    if counted:
+        score.instructions.append(sum(counted) / run.requests)
+    score.cpu_us.append(sum(spent) / 1000 / run.requests)
     score.per_second.append(run.requests / run.seconds)
     _percentiles(run, score.p50_us, score.p99_us)
-    if plan.open_requests:
-        orders = signed_orders(plan.open_requests, host, prefix, f"o{launch}")
-        run = open_loop((HOST, port), plan.connections, orders, plan.open_per_second, launch)
-        _percentiles(run, score.open_p50_us, score.open_p99_us)
+
+
+def _measure_open(plan: Plan, score: Score, port: int, signer: _Signer) -> None:
+    orders = signer.orders(plan.open_requests, plan.open_per_second)
+    run = open_loop(
+        (HOST, port),
+        plan.connections,
+        signer.kind.accepted,
+        orders,
+        plan.open_per_second,
+        signer.launch,
+    )
+    _percentiles(run, score.open_p50_us, score.open_p99_us)
 
 
 def _percentiles(run: Run, p50_us: list[float], p99_us: list[float]) -> None:

@@ -1,4 +1,4 @@
-"""What each step costs on its own: `python -m tests.bench.micro`. Nothing here opens a socket.
+"""What each step costs on its own, by exchange: `python -m tests.bench.micro`. No socket is opened.
 
 Only differences on one machine mean anything; the whole way is measured by `make bench`.
 """
@@ -14,19 +14,25 @@ from typing import TYPE_CHECKING, Final
 
 from proxy.clock import SystemClock
 from proxy.exchanges.mac import Mac
-from proxy.exchanges.okx import EXCHANGE
 from proxy.limits.limiter import Limiter
-from proxy.model import Action, Broker, Credentials, Outbound, Request, Response
+from proxy.model import Broker, Credentials, Outbound, Request, Response
 from tests.bench.cpu import pin_to_one_core
-from tests.bench.orders import ANSWER, BOTS, PATH, signed_orders
+from tests.bench.kinds import KINDS
+from tests.bench.orders import signed_orders
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from proxy.model import Charge, Endpoint
+    from tests.bench.orders import Kind
 
 _CODE: Final = b"a1b2c3d4e5f6BCDE"
-_BOT: Final = BOTS[0]
+_BROKER: Final = Broker(_CODE, b"", Mac(b"bench-broker-key"))  # KuCoin alone signs with the key
+_QUOTA: Final = (
+    (b"gw-ratelimit-limit", b"4000"),
+    (b"gw-ratelimit-remaining", b"3990"),
+    (b"gw-ratelimit-reset", b"12345"),
+)
 _REPEATS: Final = 5
 _WIDE: Final = 100_000_000
 
@@ -44,39 +50,41 @@ def request_of(raw: bytes) -> Request:
     return request
 
 
-def order_endpoint() -> Endpoint:
+def order_endpoint(kind: Kind) -> Endpoint:
     """The row of a single order."""
-    for endpoint in EXCHANGE.endpoints:
-        if (endpoint.method, endpoint.path, endpoint.action) == ("POST", PATH, Action.PLACE):
+    for endpoint in kind.exchange.endpoints:
+        if (endpoint.method, endpoint.path, endpoint.venue) == ("POST", kind.path, "main"):
             return endpoint
-    raise LookupError(PATH)
+    raise LookupError(kind.path)
 
 
-def steps() -> dict[str, Callable[[], object]]:
+def steps(kind: Kind) -> dict[str, Callable[[], object]]:
     """Each step of the data path that belongs to the exchange, ready to be called."""
-    request = request_of(signed_orders(1, "127.0.0.1", "", "m")[0])
-    endpoint = order_endpoint()
+    exchange, bot = kind.exchange, kind.bots[0]
+    request = request_of(signed_orders(kind, 1, "127.0.0.1", "", "m")[0])
+    endpoint = order_endpoint(kind)
     credentials = Credentials(
-        _BOT.api_key.encode(), Mac(_BOT.secret.encode()), _BOT.passphrase.encode()
+        bot.api_key.encode(), Mac(bot.secret.encode()), bot.passphrase.encode()
     )
-    broker = Broker(_CODE)
-    claim = EXCHANGE.identify(request)
+    claim = exchange.identify(request)
     assert claim is not None
-    content = EXCHANGE.read(endpoint, request)
-    tagged = EXCHANGE.tag(endpoint, request, content, _CODE, "replace")
+    content = exchange.read(endpoint, request)
+    tagged = exchange.tag(endpoint, request, content, _CODE, "replace")
     outbound = Outbound(request.method, request.path, tagged.suffix, tagged.body, demo=False)
-    response = Response(200, [(b"content-type", b"application/json")], ANSWER, keep_alive=True)
+    headers = [(b"content-type", b"application/json"), *(_QUOTA if kind.name == "kucoin" else ())]
+    response = Response(200, headers, kind.answers[0].body, keep_alive=True)
     now_ms = time.time_ns() // 1_000_000
     return {
         "nothing": lambda: None,
-        "identify": lambda: EXCHANGE.identify(request),
-        "verify": lambda: EXCHANGE.verify(endpoint, request, claim, credentials),
-        "read": lambda: EXCHANGE.read(endpoint, request),
-        "tag": lambda: EXCHANGE.tag(endpoint, request, content, _CODE, "replace"),
-        "charges": lambda: EXCHANGE.charges(endpoint, request, content),
-        "admit": admit(EXCHANGE.charges(endpoint, request, content)),
-        "sign": lambda: EXCHANGE.sign(outbound, credentials, broker, now_ms),
-        "classify": lambda: EXCHANGE.classify(endpoint, response),
+        "identify": lambda: exchange.identify(request),
+        "verify": lambda: exchange.verify(endpoint, request, claim, credentials),
+        "read": lambda: exchange.read(endpoint, request),
+        "ids": lambda: exchange.client_order_ids(content),
+        "tag": lambda: exchange.tag(endpoint, request, content, _CODE, "replace"),
+        "charges": lambda: exchange.charges(endpoint, request, content),
+        "admit": admit(exchange.charges(endpoint, request, content)),
+        "sign": lambda: exchange.sign(outbound, credentials, _BROKER, now_ms),
+        "classify": lambda: exchange.classify(endpoint, response),
     }
 
 
@@ -107,11 +115,19 @@ def cost_us(step: Callable[[], object], calls: int) -> float:
 
 
 def main() -> int:
-    """Print one line per step."""
+    """Print one line per step, a column per exchange."""
     pin_to_one_core()
     calls = int(sys.argv[1]) if len(sys.argv) > 1 else 50_000
-    for name, step in steps().items():
-        sys.stdout.write(f"{name:10} {cost_us(step, calls):7.3f} µs\n")
+    costs = {
+        name: {step: cost_us(call, calls) for step, call in steps(kind).items()}
+        for name, kind in KINDS.items()
+    }
+    sys.stdout.write(f"{'µs':10}" + "".join(f"{name:>9}" for name in costs) + "\n")
+    for step in next(iter(costs.values())):
+        figures = "".join(f"{cost[step]:9.3f}" for cost in costs.values())
+        sys.stdout.write(f"{step:10}{figures}\n")
+    totals = "".join(f"{sum(cost.values()) - cost['nothing']:9.3f}" for cost in costs.values())
+    sys.stdout.write(f"{'together':10}{totals}\n")
     return 0
 
 

@@ -19,7 +19,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from tests.bench.orders import ANSWER
+from tests.bench.kinds import KINDS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -49,16 +49,25 @@ http {{
 {servers}
 }}
 """
+# Each key is of a user of its own; figures that differ from one answer to the next.
 _EXCHANGE: Final = """
+    map "$http_ok_access_key$http_x_mexc_apikey$http_kc_api_key" $uid {{
+        ~(?<digits>[0-9][0-9][0-9][0-9][0-9])$ 7$digits;
+    }}
+    map $msec $millisecond {{ ~(?<thousandths>[0-9][0-9][0-9])$ $thousandths; }}
     server {{
         listen {host}:{port} ssl backlog=1024;
         ssl_certificate {folder}/cert.pem;
         ssl_certificate_key {folder}/key.pem;
         ssl_protocols TLSv1.3;
         default_type application/json;
-        location / {{ return 200 '{answer}'; }}
+{locations}
     }}
 """
+_LOCATION: Final = """
+        location = {path} {{{lines}
+            return 200 '{body}';
+        }}"""
 _PASS_THROUGH: Final = """
     upstream exchange {{
         server {host}:{upstream};
@@ -102,10 +111,16 @@ def await_listener(port: int, process: subprocess.Popen[bytes], seconds: float) 
 
 @contextlib.contextmanager
 def exchange(folder: Path) -> Iterator[int]:
-    """A TLS 1.3 server that takes every order; yields its port. `folder` gets `cert.pem`."""
+    """A TLS 1.3 server that takes the orders of every kind, and knows who asks; yields its port.
+    `folder` gets `cert.pem`."""
     _write_certificate(folder)
     port = free_port()
-    servers = _EXCHANGE.format(host=HOST, port=port, folder=folder, answer=ANSWER.decode())
+    locations = "".join(
+        _LOCATION.format(path=answer.path, lines=answer.lines, body=answer.body.decode())
+        for kind in KINDS.values()
+        for answer in kind.answers
+    )
+    servers = _EXCHANGE.format(host=HOST, port=port, folder=folder, locations=locations)
     with _nginx(folder, port, servers):
         yield port
 

@@ -13,7 +13,7 @@ from typing import Any
 import proxy
 from tests.bench.contenders import malloc_settings
 from tests.bench.cpu import machine
-from tests.bench.measure import NGINX, Plan, Score
+from tests.bench.measure import NGINX, Plan, Score, Scores
 from tests.bench.peers import NGINX as NGINX_BINARY
 
 
@@ -50,23 +50,31 @@ def ratio(scores: dict[str, Score], name: str) -> float:
     return scores[name].cpu_median_us() / scores[NGINX].cpu_median_us()
 
 
-def scores_as_json(scores: dict[str, Score]) -> dict[str, Any]:
-    """Medians and every launch."""
+def scores_as_json(scores: Scores) -> dict[str, Any]:
+    """Medians and every launch, by exchange and contender."""
     return {
-        name: {
-            "cpu_us": score.cpu_median_us(),
-            "ratio": ratio(scores, name) if NGINX in scores else None,
-            "each_launch": {field: getattr(score, field) for field in Score.__slots__},
+        kind: {
+            name: {
+                "cpu_us": score.cpu_median_us(),
+                "ratio": ratio(of_kind, name) if NGINX in of_kind else None,
+                "each_launch": {field: getattr(score, field) for field in Score.__slots__},
+            }
+            for name, score in of_kind.items()
         }
-        for name, score in scores.items()
+        for kind, of_kind in scores.items()
     }
 
 
-def table(facts: dict[str, Any], scores: dict[str, Score]) -> str:
+def table(facts: dict[str, Any], scores: Scores) -> str:
     """What a person reads."""
     figures = ("CPU µs/req", "÷ nginx", "instructions", "req/s", "p50 µs", "p99 µs")
     header = ("", *figures, "open p50", "open p99")
-    rows = [header, *(_row(name, scores) for name in scores)]
+    named = [
+        (kind, name, of_kind, score)
+        for kind, of_kind in scores.items()
+        for name, score in of_kind.items()
+    ]
+    rows = [header, *(_row(f"{kind} {name}", of_kind, name) for kind, name, of_kind, _ in named)]
     widths = [max(len(row[column]) for row in rows) for column in range(len(header))]
     measured = f"medians of {facts['launches']} fresh starts, {facts['requests']} requests each"
     lines = [
@@ -77,18 +85,18 @@ def table(facts: dict[str, Any], scores: dict[str, Score]) -> str:
         *("  ".join(c.rjust(w) for c, w in zip(row, widths, strict=True)) for row in rows),
         "",
         *(
-            f"{name}, each start: " + " ".join(f"{cpu:.1f}" for cpu in score.cpu_us)
-            for name, score in scores.items()
+            f"{kind} {name}, each start: " + " ".join(f"{cpu:.1f}" for cpu in score.cpu_us)
+            for kind, name, _, score in named
         ),
     ]
     return "\n".join(lines) + "\n"
 
 
-def _row(name: str, scores: dict[str, Score]) -> tuple[str, ...]:
+def _row(shown: str, scores: dict[str, Score], name: str) -> tuple[str, ...]:
     score = scores[name]
     columns = (
         *(score.instructions, score.per_second),
         *(score.p50_us, score.p99_us, score.open_p50_us, score.open_p99_us),
     )
     medians = (f"{statistics.median(values):.0f}" if values else "-" for values in columns)
-    return name, f"{score.cpu_median_us():.2f}", f"{ratio(scores, name):.2f}", *medians
+    return shown, f"{score.cpu_median_us():.2f}", f"{ratio(scores, name):.2f}", *medians

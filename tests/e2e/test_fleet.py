@@ -11,7 +11,8 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Final, cast
@@ -21,6 +22,7 @@ import pytest
 
 from tests.bench.cpu import Instructions, pin_to_one_core, spent_ns
 from tests.bench.load import closed_loop
+from tests.bench.okx import OKX
 from tests.bench.orders import Bot as Triples
 from tests.bench.orders import signed_orders
 from tests.bench.peers import HOST, NGINX, exchange
@@ -165,20 +167,22 @@ def can_count(pid: int) -> bool:
 def cost(fleet: Fleet, bots: list[Triples], run: str, *, count: bool) -> float:
     """What a request costs the proxy: instructions if they can be counted, else nanoseconds."""
     host = f"{HOST}:{fleet.proxy.port}"
-    readings: list[int] = []
-    counters: list[Instructions] = []
+    kind = replace(OKX, bots=tuple(bots))
+    spent: list[int] = []
 
-    def around() -> None:
-        if count and not readings:
-            counters.append(Instructions(fleet.pid))
-        readings.append(spent_ns(fleet.pid))
+    @contextlib.contextmanager
+    def measured() -> Iterator[None]:
+        counter = Instructions(fleet.pid) if count else None
+        began_ns = spent_ns(fleet.pid)
+        yield
+        spent.append(spent_ns(fleet.pid) - began_ns if counter is None else counter.stop())
 
-    warm_up = signed_orders(max(1_000, len(bots)), host, "/okx", f"w{run}", bots)
-    orders = signed_orders(REQUESTS, host, "/okx", f"c{run}", bots)
-    closed_loop((HOST, fleet.proxy.port), CONNECTIONS, warm_up, orders, around)
-    if counters:
-        return counters[0].stop() / REQUESTS
-    return (readings[1] - readings[0]) / REQUESTS
+    rounds = (
+        partial(signed_orders, kind, max(1_000, len(bots)), host, "/okx", f"w{run}"),
+        partial(signed_orders, kind, REQUESTS, host, "/okx", f"c{run}"),
+    )
+    closed_loop((HOST, fleet.proxy.port), CONNECTIONS, OKX.accepted, rounds, measured)
+    return spent[0] / REQUESTS
 
 
 def test_a_request_costs_the_same_among_ten_thousand_accounts(

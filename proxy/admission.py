@@ -166,6 +166,11 @@ class Admission:
         """Only the exchange can verify here: nothing of the account is told before it did."""
         if passage.route.local:
             raise Refusal("forbidden_endpoint", "no secret is held to verify the signature with")
+        claim = passage.claim
+        if claim is not None and claim.timestamp_ms < 0:
+            passage.route.site.exchange.complete(passage.request, claim)
+            if not claim.not_before_ms <= passage.wall_ms <= claim.not_after_ms:
+                raise _stale(claim, passage.wall_ms)
         if passage.route.unclassified:
             self._refuse_unserved(passage)
         if passage.route.guarded or access.account.disabled:

@@ -491,3 +491,14 @@ async def test_a_public_read_for_another_site_is_nobody_elses_too() -> None:
     )
     assert (await world.send(request)).status == 200
     assert sent_of(world)[1][b"x-site-type"] == b"australia"
+
+
+@pytest.mark.parametrize("mode", ["keyless", "observe"])
+async def test_a_time_in_the_body_must_be_fresh_though_nobody_here_verifies(mode: str) -> None:
+    world = world_of("mexc", mode)
+    late_ms = world.clock.wall_ms() - 5_001
+    for at_ms, answer in ((late_ms, "stale_timestamp"), (late_ms + 2_000, "")):
+        request = mexc_request(
+            b"POST", MEXC_ORDER, MEXC_PARAMETERS, in_body=True, clock=world.clock, at_ms=at_ms
+        )
+        assert slug(await world.send(request)) == answer

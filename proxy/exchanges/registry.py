@@ -81,6 +81,7 @@ def fault(name: str, exchange: Exchange) -> str:
 _FUNCTIONS = (
     "identify",
     "verify",
+    "complete",
     "read",
     "tag",
     "charges",

@@ -98,6 +98,13 @@ class Verify(Protocol):
     ) -> bytes: ...
 
 
+class Complete(Protocol):
+    """Add what stands in the body to a claim that `verify` never sees, as the bot's signature is
+    forwarded; called where the head told no time. Raises as `identify` does."""
+
+    def __call__(self, request: Request, claim: Claim) -> None: ...
+
+
 class Read(Protocol):
     """Parse what tagging and charging need of the request, once. The result is opaque to all
     but the exchange's own `tag` and `charges`. Raises `Refusal`: `bad_request`."""
@@ -202,6 +209,7 @@ class Exchange:
     writes_headers: tuple[bytes, ...]  # general ones that every head here has; in lower case
     identify: Identify
     verify: Verify
+    complete: Complete
     read: Read
     tag: SetTag
     charges: Charges

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from proxy.exchanges.claims import told_by_the_head
 from proxy.exchanges.flat import flat_charges
 from proxy.exchanges.kucoin.auth import forwarded_head, identify, sign, unsigned_head, verify
 from proxy.exchanges.kucoin.broker import code_fault, tag
 from proxy.exchanges.kucoin.content import client_order_ids, read, reduces
-from proxy.exchanges.kucoin.keys import issue, triple_fault
+from proxy.exchanges.kucoin.keys import issue
 from proxy.exchanges.kucoin.lessons import LESSONS
 from proxy.exchanges.kucoin.probe import CLOCK_PATH, read_clock, sample_orders
 from proxy.exchanges.kucoin.reply import classify, refusal
 from proxy.exchanges.kucoin.rows import BROKER, FUTURES, TABLE, sensitive_class, unserved
 from proxy.exchanges.spec import Exchange, Venue
+from proxy.exchanges.triples import triple_fault
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -41,6 +43,7 @@ EXCHANGE = Exchange(
     writes_headers=(),
     identify=identify,
     verify=verify,
+    complete=told_by_the_head,
     read=read,
     tag=tag,
     charges=flat_charges,

@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from typing import Final
 
+from proxy.exchanges.sensitive import sensitive_paths
 from proxy.exchanges.table import Form, load
 
 FUTURES: Final = "futures"
@@ -16,9 +17,6 @@ BROKER: Final = "broker"
 TABLE: Final = load(
     "proxy.exchanges.kucoin", Form(venues=("main", FUTURES, BROKER), label_prefix="/api/")
 )
-_KNOWN: Final = {
-    (endpoint.method, endpoint.path.lower()): endpoint.sensitive for endpoint in TABLE.endpoints
-}
 # For paths that no row knows, whatever their version: a part of the path gives them away.
 _PARTS: Final = (
     ("broker", "broker"),
@@ -34,17 +32,11 @@ _PARTS: Final = (
     ("/sub/", "subaccount"),
     ("/user/create", "subaccount"),
 )
+
+sensitive_class: Final = sensitive_paths(TABLE.endpoints, _PARTS)
 _UNIFIED: Final = re.compile(r"/+api/+ua(/|$)")
 _UNIFIED_SETTING: Final = re.compile(r"/account/fee/kcs-deduct")
 _WEBSITE: Final = re.compile(r"/+(_api|_oauth|oauth)(/|$)")
-
-
-def sensitive_class(method: str, path: str) -> str:
-    """The sensitive class of a path, "" if none; `path` is percent-decoded and lower-case."""
-    known = _KNOWN.get((method, path))
-    if known is not None:
-        return known
-    return next((name for part, name in _PARTS if path.find(part) >= 0), "")
 
 
 def unserved(method: str, path: str) -> str:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from proxy.exchanges.flat import flat_charges
 from proxy.exchanges.mexc.auth import (
+    complete,
     forwarded_head,
     identify,
     sign,
@@ -53,6 +54,7 @@ EXCHANGE = Exchange(
     configured=configured,
     identify=identify,
     verify=verify,
+    complete=complete,
     read=read,
     tag=tag,
     charges=flat_charges,

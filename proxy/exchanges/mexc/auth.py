@@ -31,6 +31,12 @@ def identify(request: Request) -> Claim | None:
     return spot.identify(request)
 
 
+def complete(request: Request, claim: Claim) -> None:
+    """Add what a spot request's body tells of a claim. Raises `Refusal`."""
+    if not request.path.startswith(PREFIX):
+        spot.complete(request, claim)
+
+
 def verify(endpoint: Endpoint, request: Request, claim: Claim, credentials: Credentials) -> bytes:
     """Prove a claim; returns the HMAC. A signature that leaves out the body is refused where
     something is created or moved. Raises `Refusal` (`bad_signature`, and what only the body tells:

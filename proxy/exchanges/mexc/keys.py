@@ -4,23 +4,20 @@ https://www.mexc.com/api-docs/spot-v3/general-info#api-key-setup
 
 from __future__ import annotations
 
-import re
 from typing import Final
 
+from proxy.exchanges.triples import pair_fault
 from proxy.model import KeyTriple
 
-_PRINTABLE: Final = re.compile(r"[\x21-\x7e]{1,128}")
 _LETTERS: Final = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
 
 
 def triple_fault(triple: KeyTriple) -> str:
     """What is wrong with a key's form, "" if nothing; never quotes it."""
-    for name, text in (("api_key", triple.api_key), ("secret", triple.secret)):
-        if not text:
-            return f"{name} is missing"
-        if _PRINTABLE.fullmatch(text) is None:
-            return f"{name} must be at most 128 printable ASCII characters without spaces"
-    return "passphrase must be left out: MEXC has none" if triple.passphrase else ""
+    wrong = pair_fault(triple)
+    if wrong or not triple.passphrase:
+        return wrong
+    return "passphrase must be left out: MEXC has none"
 
 
 def issue(random: bytes) -> KeyTriple:

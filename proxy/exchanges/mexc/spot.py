@@ -102,7 +102,7 @@ def _set_time(claim: Claim, timestamp: bytes, recv_window: bytes | None) -> None
     claim.not_after_ms = claim.expires_ms = timestamp_ms + window_ms
 
 
-def _complete(request: Request, claim: Claim) -> None:
+def complete(request: Request, claim: Claim) -> None:
     """Take from the body what the query did not tell. Raises `Refusal`."""
     suffix, body = request.suffix, request.body
     if is_json(body):
@@ -131,7 +131,7 @@ def verify(endpoint: Endpoint, request: Request, claim: Claim, mac: Mac) -> byte
     """Prove a claim and complete it from the body; returns the HMAC. Raises `Refusal`."""
     suffix, signature = request.suffix, claim.signature
     if request.body or claim.timestamp_ms < 0 or not signature:
-        _complete(request, claim)
+        complete(request, claim)
     else:
         at = len(suffix) - len(signature) - len(_LAST)
         if suffix.find(_LAST) == at:  # where it mostly stands

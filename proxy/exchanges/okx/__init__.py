@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from proxy.exchanges.claims import told_by_the_head
 from proxy.exchanges.okx.auth import forwarded_head, identify, sign, unsigned_head, verify
 from proxy.exchanges.okx.broker import code_fault, tag
 from proxy.exchanges.okx.charges import charges
 from proxy.exchanges.okx.content import client_order_ids, read, reduces
-from proxy.exchanges.okx.keys import issue, triple_fault
+from proxy.exchanges.okx.keys import issue
 from proxy.exchanges.okx.lessons import LESSONS
 from proxy.exchanges.okx.probe import CLOCK_PATH, read_clock, sample_orders
 from proxy.exchanges.okx.reply import classify, refusal
 from proxy.exchanges.okx.rows import TABLE, sensitive_class, unserved
 from proxy.exchanges.spec import Exchange, Venue
+from proxy.exchanges.triples import triple_fault
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -37,6 +39,7 @@ EXCHANGE = Exchange(
     writes_headers=(),
     identify=identify,
     verify=verify,
+    complete=told_by_the_head,
     read=read,
     tag=tag,
     charges=charges,

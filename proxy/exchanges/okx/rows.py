@@ -7,6 +7,7 @@ from __future__ import annotations
 from typing import Final
 
 from proxy.exchanges.okx.charges import CONDITIONS, WORDS
+from proxy.exchanges.sensitive import sensitive_paths
 from proxy.exchanges.table import Form, load
 
 TABLE: Final = load(
@@ -14,11 +15,6 @@ TABLE: Final = load(
     Form(scopes=tuple(WORDS), conditions=tuple(CONDITIONS), label_prefix="/api/v5/"),
 )
 
-_KNOWN: Final = {
-    (endpoint.method, endpoint.path.lower()): endpoint.sensitive
-    for endpoint in TABLE.endpoints
-    if endpoint.method != "WS"
-}
 # For paths that no row knows, whatever their version: a part of the path gives them away.
 _PARTS: Final = (
     ("broker", "broker"),
@@ -33,13 +29,7 @@ _PARTS: Final = (
     ("sub-account", "subaccount"),
 )
 
-
-def sensitive_class(method: str, path: str) -> str:
-    """The sensitive class of a path, "" if none; `path` is percent-decoded and lower-case."""
-    known = _KNOWN.get((method, path))
-    if known is not None:
-        return known
-    return next((name for part, name in _PARTS if path.find(part) >= 0), "")
+sensitive_class: Final = sensitive_paths(TABLE.endpoints, _PARTS)
 
 
 def unserved(method: str, path: str) -> str:

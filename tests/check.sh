@@ -24,6 +24,6 @@ step ruff format --check proxy tests
 step ruff check proxy tests
 step mypy
 # A file's tests stay together: they share processes. What measures time has the machine to itself.
-tests -n 2 --dist loadfile -m "not timed" --cov --cov-report=term-missing:skip-covered "$@"
-tests -m timed --no-cov "$@"
+tests -n 2 --dist loadfile -m "not timed" --durations 20 --cov --cov-report=term-missing:skip-covered "$@"
+tests -m timed --durations 20 --no-cov "$@"
 exit "$verdict"

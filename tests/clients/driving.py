@@ -3,9 +3,10 @@
 Drivers run inside an environment that has one client library and nothing of ours. They read calls
 from standard input, never from arguments, one JSON object a line:
     {"base": URL of the exchange at the proxy, "as": key triple, "do": word}
-and answer each with one line: `{"gave": …}`, or
-    {"raised": [class names, the raised one first], "text": …}
-A library may print what it likes: its standard output goes where its errors go.
+and answer each with one line, `outcome: {"gave": …}`, or
+    outcome: {"raised": [class names, the raised one first], "text": …}
+A library may print what it likes: its standard output goes where its errors go, but for what it
+prints when it is imported.
 """
 
 import contextlib
@@ -34,7 +35,8 @@ def drive(perform):
     answers = sys.stdout
     with contextlib.redirect_stdout(sys.stderr):
         for line in sys.stdin:
-            answers.write(json.dumps(outcome_of(perform, json.loads(line))) + "\n")
+            outcome = json.dumps(outcome_of(perform, json.loads(line)))
+            answers.write(f"outcome: {outcome}\n")
             answers.flush()
 
 

@@ -79,6 +79,9 @@ class Refusal:
             assert pattern.format(status=self.status, code=self.code) in outcome["text"], outcome
 
 
+OUTCOME: Final = "outcome: "  # what a driver's line of its own begins with
+
+
 @final
 class Driven:
     """A library at work, until `end`. Its own output goes into a file of `folder`."""
@@ -108,10 +111,12 @@ class Driven:
         assert self._process.stdout is not None
         self._process.stdin.write(json.dumps(call) + "\n")
         self._process.stdin.flush()
-        line = self._process.stdout.readline()
-        assert line, self._printed.read_text()
-        outcome: Outcome = json.loads(line)
-        return outcome
+        for line in self._process.stdout:
+            # a library may print when it is first imported, before the driver has a say in it
+            if line.startswith(OUTCOME):
+                outcome: Outcome = json.loads(line.removeprefix(OUTCOME))
+                return outcome
+        raise AssertionError(self._printed.read_text())
 
     def end(self) -> None:
         """Leave no process behind."""

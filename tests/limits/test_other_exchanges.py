@@ -159,6 +159,9 @@ async def part(*floods: object) -> None:
     await asyncio.gather(*floods)  # type: ignore[call-overload]
 
 
+pytestmark = pytest.mark.timeout(120)  # much is computed, and coverage doubles it
+
+
 @pytest.mark.parametrize("seed", range(3))
 def test_kucoins_pools_of_thirty_seconds_are_used_and_kept(seed: int) -> None:
     """By calls of all weights over both hosts, some of them late. The edge's budget, which would

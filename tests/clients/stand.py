@@ -104,12 +104,12 @@ class Stand:
             keys = json.loads(self.exchange.add_user(uid, **account).as_json())
             lines.append(user.line(self._named(user.table), keys))
             one = Enrolled(user, uid, user.as_used(keys, self.kind))
-            self._users[user.library, user.purpose] = one
+            self._users[user.client, user.purpose] = one
         done = self.proxy.run("users", "import", "-", stdin="\n".join(lines))
         assert done.returncode == 0, done
         for user, line in zip(users, done.stdout.splitlines(), strict=True):
             if user.issue:
-                self._users[user.library, user.purpose].keys = json.loads(line)["issued"]
+                self._users[user.client, user.purpose].keys = json.loads(line)["issued"]
         done = self.proxy.run("users", "disable", BLOCKED)
         assert done.returncode == 0, done
 

@@ -31,7 +31,7 @@ class User:
     "clock".
     """
 
-    library: str
+    client: str
     purpose: str = ""
     table: str = "wide"
     issue: bool = False
@@ -44,8 +44,8 @@ class User:
         """Return its line for `users import`."""
         blocked = self.purpose == "user_disabled"
         who = {
-            "name": BLOCKED if blocked else f"{self.library}-{self.purpose or 'works'}",
-            "account": self.library if blocked else "main",
+            "name": BLOCKED if blocked else f"{self.client}-{self.purpose or 'works'}",
+            "account": self.client if blocked else "main",
             "exchange": exchange,
         }
         held = {"api_key": keys["api_key"]} if self.mode == "keyless" else keys
